@@ -1,0 +1,23 @@
+"""The contract: the only file a user writes."""
+
+from synth.contract.model import (
+    Budget,
+    Column,
+    Constraint,
+    Contract,
+    FixedCombinations,
+    IdentifierPolicy,
+    Inequality,
+    Limit,
+    Privacy,
+    Role,
+    Split,
+    Sum,
+    Task,
+    Training,
+)
+
+__all__ = [
+    "Budget", "Column", "Constraint", "Contract", "FixedCombinations", "IdentifierPolicy", "Inequality",
+    "Limit", "Privacy", "Role", "Split", "Sum", "Task", "Training",
+]

@@ -1,0 +1,200 @@
+"""What a contract says, as frozen typed objects. Parsed by :mod:`synth.contract.load`, used everywhere.
+
+The user writes an Open Data Contract Standard v3.1 file; what synthesis needs stands in its
+``customProperties`` as ``synthesis.*``. Defaults live here, beside the fields they belong to.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from datetime import date
+from enum import StrEnum
+from pathlib import Path
+from typing import Any
+
+
+class Role(StrEnum):
+    """How a column is treated by the generator and the gates."""
+
+    NUMERIC = "numeric"
+    CATEGORICAL = "categorical"
+    ORDINAL = "ordinal"
+    BOOLEAN = "boolean"
+    DATETIME = "datetime"
+    IDENTIFIER = "identifier"
+    TEXT = "text"
+
+    @property
+    def is_number(self) -> bool:
+        """Held as float64 in the working frame (datetimes as counts of their unit since 1970)."""
+        return self in (Role.NUMERIC, Role.DATETIME)
+
+
+class Privacy(StrEnum):
+    """Privacy class of a column."""
+
+    DIRECT = "direct"  # names a person by itself: never reaches the model
+    QUASI = "quasi"  # names a person together with others
+    SENSITIVE = "sensitive"  # what an attacker wants to learn
+    NONE = "none"
+
+
+class Task(StrEnum):
+    """The downstream task of the target."""
+
+    CLASSIFICATION = "classification"
+    REGRESSION = "regression"
+
+
+class IdentifierPolicy(StrEnum):
+    """What becomes of an identifier or free-text column in the synthetic table."""
+
+    DROP = "drop"
+    GENERATE = "generate"  # replaced by faker values unrelated to any row
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Column:
+    """One column of the table."""
+
+    name: str
+    role: Role
+    privacy: Privacy = Privacy.NONE
+    required: bool = False  # no missing cells allowed
+    unique: bool = False
+    description: str = ""
+    minimum: float | str | None = None  # declared bounds; ISO text for datetimes
+    maximum: float | str | None = None
+    bounds_confirmed: bool = True  # False in a draft: a person must confirm, `synth run` refuses
+    decimals: int | None = None  # declared printed precision; None = as found in the source
+    values: tuple[str, ...] | None = None  # closed vocabulary (ordinal: in this order); None = learned, folded at k
+    missing_codes: tuple[str, ...] = ()  # texts that mean "missing" besides the empty cell
+    datetime_format: str | None = None  # strptime format of text dates; None = ISO 8601
+    generate: IdentifierPolicy = IdentifierPolicy.DROP
+    faker: str | None = None  # faker provider for GENERATE, e.g. "name", "uuid4"
+    protected: bool = False  # bias and subgroup figures are reported for it
+    line: int = 0  # line in the contract file, for messages
+
+    @property
+    def modelled(self) -> bool:
+        """True if the generator sees the column."""
+        return self.role not in (Role.IDENTIFIER, Role.TEXT)
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Inequality:
+    """``low <= high`` in every row (``strict``: ``<``) where both are present."""
+
+    low: str
+    high: str
+    strict: bool = False
+    line: int = 0
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class FixedCombinations:
+    """Only combinations of these columns that occur in train (with at least k entities) may be released."""
+
+    columns: tuple[str, ...]
+    line: int = 0
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Sum:
+    """``total = sum(parts)`` in every row where all are present, to the total's printed precision."""
+
+    total: str
+    parts: tuple[str, ...]
+    line: int = 0
+
+
+Constraint = Inequality | FixedCombinations | Sum
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Limit:
+    """One gate limit that the contract changed from its default, with the reason the report shows."""
+
+    gate: str
+    key: str
+    value: float
+    reason: str
+    line: int = 0
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Budget:
+    """Differential-privacy budget asked for (accounted in a later release; a run that asks for it is refused)."""
+
+    epsilon: float
+    delta: float
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Split:
+    """Shares of entities in the three disjoint parts."""
+
+    train: float = 0.6
+    holdout: float = 0.2
+    reference: float = 0.2
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Training:
+    """What the fit stage may be told by a contract."""
+
+    recipe: str = "tabular/conditional-gan"
+    max_rows: int = 200_000  # training sample of a larger table, stated in the report
+    effort: float = 1.0  # scales the number of training steps
+    options: tuple[tuple[str, float | str | bool], ...] = ()  # recipe options by name, checked by the recipe
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Contract:
+    """A parsed contract. ``digest`` is the SHA-256 of the file's bytes."""
+
+    name: str
+    version: str
+    domain: str
+    path: Path
+    digest: str
+    description: str
+    source: str  # path, glob or fsspec URL of the data, resolved against the contract's folder
+    source_options: tuple[tuple[str, str], ...] = ()  # e.g. delimiter, encoding
+    columns: tuple[Column, ...]
+    entity: str | None = None  # column that names the entity (person, household); None: every row is one
+    target: str | None = None
+    task: Task | None = None
+    conditions: tuple[str, ...] = ()  # columns users will condition on
+    constraints: tuple[Constraint, ...] = ()
+    k: int = 10  # smallest number of entities behind a category or a published count
+    split: Split = field(default_factory=Split)
+    training: Training = field(default_factory=Training)
+    limits: tuple[Limit, ...] = ()
+    rows: int | None = None  # synthetic rows to release; None: as many as train
+    budget: Budget | None = None
+    max_attempts: int = 3  # trainings counted against this contract digest before a person must act
+    retention_until: date | None = None
+    reviewers: tuple[str, ...] = ()
+    licence: str = ""
+    purpose: str = ""
+    raw: dict[str, Any] = field(default_factory=dict, compare=False, repr=False)  # ODCS document as parsed
+
+    def column(self, name: str) -> Column:
+        """The column called ``name``; ``KeyError`` if there is none."""
+        for column in self.columns:
+            if column.name == name:
+                return column
+        raise KeyError(name)
+
+    @property
+    def modelled(self) -> tuple[Column, ...]:
+        """The columns the generator sees, in contract order."""
+        return tuple(c for c in self.columns if c.modelled)
+
+    def limit(self, gate: str, key: str, default: float) -> float:
+        """The limit in force: the contract's if it set one, else ``default``."""
+        for limit in self.limits:
+            if (limit.gate, limit.key) == (gate, key):
+                return limit.value
+        return default

@@ -1,0 +1,58 @@
+"""The plug of a domain, and the registry of plugs.
+
+Adding a domain is a folder that provides these verbs and one line in :data:`_MODULES`. Nothing outside
+this file asks for a domain by name.
+"""
+
+from __future__ import annotations
+
+import importlib
+from pathlib import Path
+from typing import Any, Protocol
+
+from synth.contract import Contract
+from synth.errors import UserError
+from synth.progress import Progress
+
+_MODULES = {"tabular": "synth.tabular.plug"}
+
+
+class Domain(Protocol):
+    """The verbs of the road. Folders are stage folders of a run; returns are value-free records.
+
+    Every verb is a pure function of the contract, the folders it reads and the seed; it writes into
+    ``out`` only. ``Evidence`` is whatever the domain's gates take.
+    """
+
+    name: str
+
+    def ingest(self, contract: Contract, out: Path, *, progress: Progress) -> dict[str, Any]:
+        """Read the private data against the contract into the domain's working form."""
+
+    def split(self, contract: Contract, ingested: Path, out: Path, *, seed: int) -> dict[str, Any]:
+        """Decide train, holdout and reference, disjoint by entity."""
+
+    def fit(self, contract: Contract, ingested: Path, split: Path, out: Path, *, seed: int, device: str,
+            progress: Progress) -> dict[str, Any]:
+        """Train the generator on train only."""
+
+    def generate(self, contract: Contract, ingested: Path, split: Path, fitted: Path, out: Path, *, seed: int,
+                 progress: Progress) -> dict[str, Any]:
+        """Draw the synthetic set (working form and the shards to publish)."""
+
+    def evidence(self, contract: Contract, ingested: Path, split: Path, fitted: Path, generated: Path, *,
+                 seed: int) -> Any:
+        """What the gates look at."""
+
+
+def domain(name: str) -> Domain:
+    """The plug called ``name``; a :class:`UserError` lists the known ones otherwise."""
+    if name not in _MODULES:
+        raise UserError(f"unknown domain {name!r}", todo=f"known domains: {', '.join(sorted(_MODULES))}")
+    plug: Domain = importlib.import_module(_MODULES[name]).PLUG
+    return plug
+
+
+def domains() -> list[str]:
+    """Names of the registered domains."""
+    return sorted(_MODULES)
