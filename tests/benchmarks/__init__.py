@@ -1,0 +1,1 @@
+"""The field's tabular benchmark, run on our own generator, baselines and installed peers."""
