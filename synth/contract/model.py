@@ -12,6 +12,8 @@ from enum import StrEnum
 from pathlib import Path
 from typing import Any
 
+DEFAULT_K = 10  # entities; a contract that goes lower says why
+
 
 class Role(StrEnum):
     """How a column is treated by the generator and the gates."""
@@ -167,7 +169,8 @@ class Contract:
     task: Task | None = None
     conditions: tuple[str, ...] = ()  # columns users will condition on
     constraints: tuple[Constraint, ...] = ()
-    k: int = 10  # smallest number of entities behind a category or a published count
+    k: int = DEFAULT_K  # smallest number of entities behind a category or a published count
+    k_reason: str = ""  # why k is below its default; shown in the report
     split: Split = field(default_factory=Split)
     training: Training = field(default_factory=Training)
     limits: tuple[Limit, ...] = ()
