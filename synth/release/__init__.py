@@ -1,0 +1,1 @@
+"""Releases: made, signed, stored, pulled and verified."""

@@ -1,0 +1,108 @@
+"""The dataset card ``README.md``: Hugging Face front matter, then what a user must know before using the table."""
+
+from __future__ import annotations
+
+import re
+from typing import Any
+
+from synth.contract import Contract, Role
+from synth.release.published import released
+
+TERMS = (
+    "This data set is synthetic. No row describes a person, and none may be used to learn about one.",
+    "Do not try to re-identify anybody, to link rows to persons, or to find out whether somebody was in the "
+    "private data behind it; if it happens by accident, tell the publisher and keep it to yourself.",
+    "Pass it on only with these terms and under the licence named above.",
+    "Attacks that found nothing do not prove that nothing can be found.",
+)
+_SIZES = ((1_000, "n<1K"), (10_000, "1K<n<10K"), (100_000, "10K<n<100K"), (1_000_000, "100K<n<1M"),
+          (10_000_000, "1M<n<10M"), (100_000_000, "10M<n<100M"), (1_000_000_000, "100M<n<1B"))
+# Hugging Face licence identifiers are lower case; anything else is "other" and named in words.
+_LICENCES = frozenset({"apache-2.0", "mit", "cc0-1.0", "cc-by-4.0", "cc-by-sa-4.0", "cc-by-nc-4.0", "odbl",
+                       "pddl", "odc-by", "cdla-permissive-2.0", "unknown"})
+
+
+def plain(text: object) -> str:
+    """Text from a contract made harmless inside Markdown and its tables."""
+    line = re.sub(r"\s+", " ", str(text)).strip()
+    line = line.replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")
+    return re.sub(r"([\\`*_\[\]|#!])", r"\\\1", line)
+
+
+def front_matter(contract: Contract, *, version: str, rows: int) -> dict[str, Any]:
+    """The YAML block that the Hugging Face hub and ``datasets`` read."""
+    licence = contract.licence.strip().lower()
+    matter: dict[str, Any] = {"pretty_name": f"{contract.name} (synthetic)"}
+    if licence:
+        matter["license"] = licence if licence in _LICENCES else "other"
+        if licence not in _LICENCES:
+            matter["license_name"] = contract.licence
+    matter["size_categories"] = [next((name for bound, name in _SIZES if rows < bound), "n>1B")]
+    if contract.task is not None:
+        matter["task_categories"] = [f"tabular-{contract.task}"]
+    matter["tags"] = ["synthetic", contract.domain, "synth-pipeline"]
+    matter["configs"] = [{"config_name": "default", "default": True,
+                          "data_files": [{"split": "train", "path": "data/train-*.parquet"}]}]
+    matter["release"] = {"name": contract.name, "version": version, "synthetic": True}
+    return matter
+
+
+def card(contract: Contract, report: dict[str, Any], *, version: str, rows: int, created: str) -> str:
+    """The whole card. ``report`` is the report's JSON twin; gates and their findings are read from it."""
+    import yaml
+
+    front = yaml.safe_dump(front_matter(contract, version=version, rows=rows), sort_keys=False, allow_unicode=True)
+    parts = [
+        f"---\n{front}---",
+        f"# {plain(contract.name)}, synthetic, version {version}",
+        plain(contract.description) or "A synthetic table.",
+        f"**Every row was drawn from a generative model.** {rows:,} rows, made {created[:10]} from a private table "
+        f"under contract {plain(contract.version)} (`contract.yaml`).",
+        "## Verdict", _verdict(report),
+        "## Columns", _columns(contract),
+        "## Use", _use(contract, version),
+        "## Limits", _limits(contract, report),
+        "## Terms", "\n".join([f"* Licence: {plain(contract.licence) or 'not stated; ask the publisher'}",
+                               *(f"* {term}" for term in TERMS)]),
+        "## Integrity", "`manifest.json` lists every file with its SHA-256, `provenance.dsse.json` signs it (in-toto "
+        "statement, Ed25519). `synth verify .` checks signature, manifest and digests.",
+    ]
+    if contract.retention_until is not None:
+        parts.insert(-2, f"## Retention\n\nDelete this data set by {contract.retention_until.isoformat()}.")
+    return "\n\n".join(parts) + "\n"
+
+
+def _verdict(report: dict[str, Any]) -> str:
+    lines = ["| gate | question | verdict | findings passed |", "|---|---|---|---|"]
+    for gate in report.get("gates") or []:
+        judged = [f for f in gate.get("findings") or [] if f.get("verdict") != "info"]
+        passed = sum(f.get("verdict") == "pass" for f in judged)
+        lines.append(f"| {plain(gate.get('gate'))} | {plain(gate.get('question', ''))} | "
+                     f"{plain(gate.get('verdict'))} | {passed} of {len(judged)} |")
+    return "\n".join(lines) + "\n\nAll figures, intervals and limits: `report.html`, and as JSON `report.json`."
+
+
+def _columns(contract: Contract) -> str:
+    lines = ["| column | kind | description |", "|---|---|---|"]
+    for column in released(contract):
+        kind = "generated, unrelated to any row" if column.role in (Role.IDENTIFIER, Role.TEXT) else str(column.role)
+        target = " (target)" if column.name == contract.target else ""
+        lines.append(f"| {plain(column.name)} | {kind}{target} | {plain(column.description)} |")
+    return "\n".join(lines)
+
+
+def _use(contract: Contract, version: str) -> str:
+    return (f"```python\nimport synth\nfolder = synth.pull({contract.name!r}, {version!r}, store=..., to=\"data\")\n"
+            "# or, on a folder that you have: pandas.read_parquet(folder / \"data\"),\n"
+            "# datasets.load_dataset(str(folder)), duckdb.sql(\"from 'data/*.parquet'\")\n```")
+
+
+def _limits(contract: Contract, report: dict[str, Any]) -> str:
+    lines = ["* Made for " + (plain(contract.purpose) or "the task named in the contract") +
+             "; other uses were not judged.",
+             f"* Categories with fewer than {contract.k} entities were folded together, so rarer ones are not here."]
+    lines += [f"* Loosened limit: {plain(c.gate)}.{plain(c.key)} = {c.value:g}, because {plain(c.reason)}"
+              for c in contract.limits]
+    for gate in report.get("gates") or []:
+        lines += [f"* Not tested ({plain(gate.get('gate'))}): {plain(text)}" for text in gate.get("not_tested") or []]
+    return "\n".join(lines)

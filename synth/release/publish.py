@@ -1,0 +1,123 @@
+"""Make a release of what was judged, and publish it once."""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import hashlib
+import json
+import shutil
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from synth.contract import Contract
+from synth.errors import InternalError, SynthError, UserError
+from synth.progress import Progress, Silent
+from synth.release import manifest as contents
+from synth.release.backends import copy_file
+from synth.release.card import card
+from synth.release.croissant import croissant
+from synth.release.manifest import MANIFEST, PUBLIC_KEY, SIGNATURE, Entry, Manifest
+from synth.release.provenance import statement
+from synth.release.published import contract_yaml, released
+from synth.release.signing import SigningKey, public_pem, signing_key
+from synth.release.store import Store
+from synth.workspace import now, sha256_file
+
+
+def assemble(release_dir: Path, *, contract: Contract, shards: Path, report: dict[str, Any], html: str,
+             provenance: Mapping[str, Any], key: SigningKey | None = None) -> Manifest:
+    """Write a whole release into ``release_dir``, whose last part is the version; the data set is ``contract.name``.
+
+    ``shards`` is the folder with ``train-*.parquet``; ``report`` and ``html`` are the report and its JSON twin;
+    ``provenance`` is described at :func:`synth.release.provenance.statement`. A folder left by an interrupted try
+    is replaced.
+    """
+    version, created, key = release_dir.name, now(), key or signing_key()
+    if not contents.VERSION.fullmatch(version):
+        raise ValueError("the release folder is not called like a version")
+    if release_dir.exists():
+        shutil.rmtree(release_dir)
+    (release_dir / "data").mkdir(parents=True)
+    sources = sorted(shards.glob("train-*.parquet"))
+    if not sources:
+        raise InternalError("there are no shards to publish")
+    for source in sources:
+        copy_file(source, release_dir / "data" / source.name)
+    data, types = _describe(release_dir, contract)
+    rows = sum(e.rows or 0 for e in data)
+    texts = {
+        "contract.yaml": contract_yaml(contract),
+        "report.json": json.dumps(report, indent=1, ensure_ascii=False, allow_nan=False) + "\n",
+        "report.html": html,
+        "README.md": card(contract, report, version=version, rows=rows, created=created),
+        "croissant.json": json.dumps(croissant(contract, data, types, version=version, created=created), indent=1,
+                                     ensure_ascii=False) + "\n",
+        PUBLIC_KEY: public_pem(key.public).decode(),
+    }
+    for name, text in texts.items():
+        (release_dir / name).write_text(text, encoding="utf-8", newline="\n")
+    until = contract.retention_until.isoformat() if contract.retention_until else None
+    manifest = contents.build(release_dir, name=contract.name, version=version, created=created, retention_until=until)
+    listed = manifest.to_bytes()
+    (release_dir / MANIFEST).write_bytes(listed)
+    signed = statement(contract, manifest, hashlib.sha256(listed).hexdigest(), provenance)
+    (release_dir / SIGNATURE).write_bytes(key.envelope(signed))
+    return manifest
+
+
+def publish(release_root: Path, *, contract: Contract, shards: Path, report: dict[str, Any], html: str,
+            provenance: Mapping[str, Any], store: str | Path | Store, run: str, keys: Path | None = None,
+            progress: Progress | None = None) -> dict[str, Any]:
+    """Assemble ``release_root/VERSION`` and put it into ``store``; returns name, version, url, manifest_digest.
+
+    The same ``run`` never publishes twice: a second call returns the version of the first. Whatever goes wrong
+    before the last step (the index entry), a reader of the store sees nothing. ``keys`` is another key home.
+    """
+    opened = store if isinstance(store, Store) else Store(store)
+    key = signing_key(keys)
+    reservation = opened.reserve(contract.name, run)
+    if reservation.published is not None:
+        return _result(opened, reservation.published)
+    folder = release_root / reservation.version
+    try:
+        manifest = assemble(folder, contract=contract, shards=shards, report=report, html=html, key=key,
+                            provenance={"run": run, **provenance})
+        size = manifest.size + sum((folder / n).stat().st_size for n in (MANIFEST, SIGNATURE))
+        with (progress or Silent()).step(f"publish {reservation.name} {reservation.version}", size) as step:
+            opened.put(reservation, folder, [f.path for f in manifest.files], step.update)
+        entry = opened.commit(reservation, {
+            "created": manifest.created, "rows": manifest.rows, "bytes": size, "synthetic": True,
+            "manifest_digest": sha256_file(folder / MANIFEST), "key_id": key.id, "domain": contract.domain,
+            "contract_version": contract.version, "retention_until": manifest.retention_until,
+        })
+    except BaseException as error:
+        with contextlib.suppress(SynthError, OSError):
+            opened.give_up(reservation)
+        shutil.rmtree(folder, ignore_errors=True)
+        if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT):
+            raise UserError("the disk is full; nothing was published", where=str(release_root),
+                            todo="free some space, then go on with --resume") from None
+        raise
+    return _result(opened, entry)
+
+
+def _describe(release_dir: Path, contract: Contract) -> tuple[list[Entry], dict[str, str]]:
+    """The shards as manifest entries, and the Arrow type of each column; all shards must look alike."""
+    import pyarrow.parquet as pq
+
+    paths = sorted((release_dir / "data").iterdir())
+    schema = pq.read_schema(paths[0])
+    if any(not pq.read_schema(p).equals(schema) for p in paths[1:]):
+        raise InternalError("the shards to publish do not have the same columns")
+    if set(schema.names) - {c.name for c in released(contract)}:
+        raise InternalError("the shards to publish have a column that the contract does not release")
+    entries = [Entry(path=f"data/{p.name}", sha256=sha256_file(p), bytes=p.stat().st_size,
+                     rows=pq.read_metadata(p).num_rows) for p in paths]
+    return entries, {f.name: str(f.type) for f in schema}
+
+
+def _result(store: Store, entry: dict[str, Any]) -> dict[str, Any]:
+    return {"name": entry["name"], "version": entry["version"],
+            "url": f"{store.url}/{entry['name']}/{entry['version']}", "manifest_digest": entry["manifest_digest"]}
