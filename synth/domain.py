@@ -7,6 +7,7 @@ this file asks for a domain by name.
 from __future__ import annotations
 
 import importlib
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -43,6 +44,26 @@ class Domain(Protocol):
     def evidence(self, contract: Contract, ingested: Path, split: Path, fitted: Path, generated: Path, *,
                  seed: int) -> Any:
         """What the gates look at."""
+
+    def check(self, contract: Contract) -> list[UserError]:
+        """All problems of the contract against its data, found without training."""
+
+    def table(self, contract: Contract, ingested: Path) -> tuple[Any, Any]:
+        """(frame, schema) of the ingested data that the contract's expectations are run on.
+
+        For a domain of files, this is the table that lists them.
+        """
+
+    def sample(self, contract: Contract, ingested: Path, fitted: Path, rows: int, *, seed: int, where: Sequence[str],
+               balance: str | None, progress: Progress) -> Any:
+        """More records from a kept model, dressed for output (a ``pyarrow.Table`` for a table)."""
+
+    def impute(self, contract: Contract, ingested: Path, fitted: Path, source: str, *, seed: int,
+               progress: Progress) -> Any:
+        """The records of ``source`` with what is missing drawn from the model, dressed for output."""
+
+    def demo(self, folder: Path) -> Path:
+        """Put the demo's data below ``folder``; returns the path of its contract."""
 
 
 def domain(name: str) -> Domain:

@@ -1,0 +1,191 @@
+"""The bodies of the commands, plain functions that print what a person needs next."""
+
+from __future__ import annotations
+
+import os
+import re
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from pipelines import road
+from pipelines.home import check_store, harden, use_workspace
+from pipelines.launch import launcher
+from synth.errors import Problems, UserError, private_boundary
+from synth.progress import for_terminal
+from synth.workspace import Run, Workspace
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+
+def init(data: str, name: str, folder: Path, force: bool) -> None:
+    """Draft ``folder/name.yaml``."""
+    from synth.contract.draft import draft
+
+    if not re.fullmatch(r"[a-z0-9][a-z0-9_-]{0,99}", name):
+        raise UserError("the name must be lower-case letters, digits, - and _", where="--name",
+                        todo="choose a name such as patients-2026")
+    path = folder / f"{name}.yaml"
+    if path.exists() and not force:
+        raise UserError("this contract exists already", where=str(path), todo="choose another --name, or --force")
+    with private_boundary("init"):
+        text = draft(data, name)
+    folder.mkdir(parents=True, exist_ok=True)
+    path.write_text(text, encoding="utf-8")
+    print(f"drafted {path}\nnext: read it, confirm what it asks for, then `synth check {path}`")
+
+
+def check(path: Path) -> None:
+    """All problems of a contract and its data at once."""
+    from synth.contract.load import load
+    from synth.domain import domain
+    from validators import gates
+
+    harden()
+    with private_boundary("check"):
+        contract = load(path)
+        problems = [*gates.check_limits(contract), *domain(contract.domain).check(contract)]
+    try:
+        road.refuse_unfinished(contract)
+    except Problems as error:
+        problems += error.problems
+    if problems:
+        raise Problems(problems)
+    print(f"{path}: contract and data fit each other\nnext: `synth run {path}`")
+
+
+def run(contract: Path | None, *, store: str, workspace: Path, seed: int | None, device: str, resume: str | None,
+        engine: str, acknowledge: str) -> None:
+    """Start or resume a run and say where its release and report are."""
+    store = check_store(store)
+    folder = use_workspace(workspace)
+    with launcher(engine, folder) as launch:
+        if resume is not None:
+            found = Workspace(folder).run(resume)
+        else:
+            assert contract is not None
+            found = road.begin(contract, workspace=folder, store=store, seed=seed, device=device,
+                               acknowledge=acknowledge)
+        print(f"run {found.id}", file=sys.stderr, flush=True)
+        published(launch(found))
+
+
+def published(run: Run) -> None:
+    """The last lines of a good run."""
+    release = run.read()["release"]
+    print(f"published  {release['name']} {release['version']}\nrelease    {release['url']}\n"
+          f"report     {run.stage_folder('judge') / 'report.html'}\n"
+          f"pull it    synth pull {release['name']}@{release['version']} --store {run.read()['store']} --to FOLDER")
+
+
+def demo(name: str, *, workspace: Path, store: str, engine: str) -> None:
+    """The demo of one domain, or of all of them."""
+    from synth.domain import domain, domains
+
+    folder, store = use_workspace(workspace), check_store(store)
+    with launcher(engine, folder) as launch:
+        for each in domains() if name == "all" else [name]:
+            contract = domain(each).demo(folder / "demo")
+            found = road.begin(contract, workspace=folder, store=store, acknowledge="the demo, run again")
+            print(f"run {found.id}", file=sys.stderr, flush=True)
+            published(launch(found))
+
+
+def _model_of(run_id: str, workspace: Path, *, judged: bool) -> tuple[Run, Any, Any]:
+    """A run, its contract and its domain; the model must exist and, if asked, have passed the gates."""
+    from synth.contract.load import load
+    from synth.domain import domain
+
+    run = Workspace(use_workspace(workspace)).run(run_id)
+    record = run.read()
+    if run.done("fit") is None:
+        raise UserError("this run has no model yet", where=run_id,
+                        todo=f"go on with `synth run --resume {run_id}`")
+    if judged and record["stages"].get("judge", {}).get("verdict") != "pass":
+        raise UserError("the gates did not pass this run's model, so no rows of it are given out", where=run_id,
+                        todo=f"read why: `synth report {run_id}`")
+    contract = load(Path(record["contract"]))
+    if contract.digest != record["contract_digest"]:
+        raise UserError("the contract was changed since this run", where=record["contract"],
+                        todo="put the contract back as it was, or start a new run")
+    return run, contract, domain(contract.domain)
+
+
+def _seed(seed: int | None) -> int:
+    return int.from_bytes(os.urandom(6), "big") if seed is None else seed
+
+
+def sample(run_id: str, rows: int, out: Path, where: list[str], balance: str | None, seed: int | None,
+           workspace: Path) -> None:
+    """Rows from the model of a run that passed its gates."""
+    run, contract, plug = _model_of(run_id, workspace, judged=True)
+    _check_suffix(out)
+    with private_boundary("sample", run.private_log):
+        table = plug.sample(contract, run.stage_folder("ingest"), run.stage_folder("fit"), rows, seed=_seed(seed),
+                            where=where, balance=balance, progress=for_terminal())
+        _write(table, out)
+    print(f"{table.num_rows:,} synthetic rows in {out}")
+
+
+def impute(run_id: str, file: Path, out: Path, seed: int | None, workspace: Path) -> None:
+    """The table of ``file`` with its missing cells drawn from the model."""
+    run, contract, plug = _model_of(run_id, workspace, judged=False)
+    _check_suffix(out)
+    with private_boundary("impute", run.private_log):
+        table = plug.impute(contract, run.stage_folder("ingest"), run.stage_folder("fit"), str(file),
+                            seed=_seed(seed), progress=for_terminal())
+        _write(table, out)
+    print(f"{table.num_rows:,} rows in {out}; it holds the private rows of {file}, so keep it as they are kept")
+
+
+def _check_suffix(out: Path) -> None:
+    if out.suffix not in (".parquet", ".csv"):
+        raise UserError("the file to write must end in .parquet or .csv", where=str(out), todo="change --out")
+    if not out.absolute().parent.is_dir():
+        raise UserError("there is no folder for the file to write", where=str(out), todo="make it, or change --out")
+
+
+def _write(table: pa.Table, out: Path) -> None:
+    """Whole or not at all."""
+    from synth.tabular.export import write_csv
+
+    temporary = out.with_name(f".{out.name}.{os.getpid()}.tmp")
+    try:
+        if out.suffix == ".csv":
+            write_csv(table, temporary)
+        else:
+            import pyarrow.parquet as parquet
+
+            parquet.write_table(table, temporary, compression="zstd", write_statistics=False)
+        os.replace(temporary, out)
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
+def pull(name: str, to: Path, store: str, key: Path | None) -> None:
+    """Fetch and verify."""
+    from synth.release import pull as releases
+
+    with private_boundary("pull"):
+        print(releases.pull(name, store=check_store(store), to=to, key=key))
+
+
+def verify(folder: Path, key: Path | None) -> None:
+    """Verify a folder."""
+    from synth.release import pull as releases
+
+    with private_boundary("verify"):
+        releases.verify(folder, key=key)
+    print(f"{folder}: signature, manifest and every file are as published")
+
+
+def list_releases(store: str) -> None:
+    """One line a release."""
+    from pipelines.show import table
+    from synth.release import pull as releases
+
+    with private_boundary("list"):
+        found = releases.list_releases(check_store(store))
+    print(table([["NAME", "VERSION"], *([entry.name, entry.version] for entry in found)]) if found
+          else f"no releases in {store}")
