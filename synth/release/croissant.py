@@ -41,10 +41,10 @@ def croissant(contract: Contract, shards: list[Entry], types: dict[str, str], *,
     described = {c.name: c.description for c in released(contract)}
     files = [{"@type": "cr:FileObject", "@id": f.path, "name": f.path, "contentUrl": f.path,
               "contentSize": f"{f.bytes} B", "encodingFormat": PARQUET, "sha256": f.sha256} for f in shards]
-    several = [{"@type": "cr:FileSet", "@id": "shards", "name": "shards", "encodingFormat": PARQUET,
-                "containedIn": [{"@id": f.path} for f in shards], "includes": "data/train-*.parquet"}]
-    one = len(shards) == 1
-    origin = {"fileObject": {"@id": shards[0].path}} if one else {"fileSet": {"@id": "shards"}}
+    # No containedIn: the set is the release's own folder, whatever number of shards it has.
+    together = {"@type": "cr:FileSet", "@id": "shards", "name": "shards", "encodingFormat": PARQUET,
+                "includes": "data/train-*.parquet"}
+    origin = {"fileSet": {"@id": "shards"}}
     fields = [{"@type": "cr:Field", "@id": f"rows/{name}", "name": name, "description": described.get(name, ""),
                "dataType": data_type(kind), "source": {**origin, "extract": {"column": name}}}
               for name, kind in types.items()]
@@ -58,7 +58,7 @@ def croissant(contract: Contract, shards: list[Entry], types: dict[str, str], *,
         "citeAs": f"{contract.name} (synthetic), version {version}",
         "license": contract.licence or "See the terms in README.md",
         "url": f"urn:synth-pipeline:{contract.name}:{version}",
-        "distribution": files if one else files + several,
+        "distribution": [*files, together],
         "recordSet": [{"@type": "cr:RecordSet", "@id": "rows", "name": "rows",
                        "description": "Synthetic rows; none describes a person.", "field": fields}],
         **_responsible(contract),
