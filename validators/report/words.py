@@ -1,0 +1,135 @@
+"""How the report writes numbers and verdicts: one house style for the tables, the pictures and the prose."""
+
+from __future__ import annotations
+
+import math
+import unicodedata
+from typing import Any
+
+DASH = "–"
+CAVEAT = "Attacks that found nothing do not prove absence."
+
+# What a reader is told first. The word carries the verdict; symbol and colour only repeat it.
+VERDICTS: dict[str, dict[str, str]] = {
+    "pass": {"word": "Pass", "outcome": "may be released", "symbol": "✓"},
+    "fail": {"word": "Fail", "outcome": "must not be released", "symbol": "✕"},
+    "inconclusive": {"word": "Inconclusive", "outcome": "must not be released", "symbol": "?"},
+    "info": {"word": "For information", "outcome": "decides nothing", "symbol": "i"},
+}
+
+GLOSSARY: tuple[tuple[str, str], ...] = (
+    ("Value and interval", "What was measured, and the range in which it plausibly lies at the level stated "
+     "(95 % unless said otherwise). Entities (people, households) are resampled for it, not rows."),
+    ("Floor", "The same figure for a fresh sample of real rows that the generator never saw. No synthetic table can be "
+     "expected to do better, so figures are read as their distance from the floor."),
+    ("Limit", "Fixed before training and hashed into the plan. A figure passes only if the bad end of its interval, not "
+     "just the value, is on the right side of the limit: the burden is on the release."),
+    ("Pass, fail, inconclusive", "Inconclusive means that the question could not be answered, for example because there "
+     "were too few rows. It blocks a release exactly like a failure. A release needs every gate."),
+    ("Power", "The smallest effect that the test would have found with the rows it had. A test without power that finds "
+     "nothing says nothing."),
+    ("Train, holdout, reference", "Three parts of the real table that share no entity. The generator learns from train "
+     "alone; holdout and reference give floors and controls."),
+    ("Synthetic, real", "Synthetic values are drawn filled, real values as an outline or a tick. Real figures stand for "
+     "at least k entities each; outer bins are open, so that no smallest or largest value is shown."),
+)
+
+# Left-to-right and right-to-left marks, embeddings, overrides, isolates: they could make a label read as another.
+_BIDI = frozenset("\u200e\u200f\u061c\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069")
+
+
+def clean(text: str) -> str:
+    """``text`` with control characters and direction overrides replaced by a visible mark."""
+    if text.isascii() and text.isprintable():
+        return text
+    return "".join(
+        c if c in "\n\t" or (c not in _BIDI and unicodedata.category(c) not in ("Cc", "Cs")) else "\ufffd" for c in text
+    )
+
+
+def finite(value: Any) -> float | None:
+    """``value`` as a float, or None if it is missing, not a number, or infinite."""
+    if value is None or isinstance(value, (str, bool)):
+        return None
+    try:
+        number = float(value)
+    except (TypeError, ValueError, OverflowError):
+        return None
+    return number if math.isfinite(number) else None
+
+
+def columns_wide(text: str) -> int:
+    """Width of ``text`` in units of a Latin letter (East Asian and emoji count as two)."""
+    return sum(0 if unicodedata.combining(c) else 2 if unicodedata.east_asian_width(c) in "WF" else 1 for c in text)
+
+
+def shorten(text: str, width: int) -> str:
+    """``text`` cut to ``width`` letters, with an ellipsis if anything was lost."""
+    text = " ".join(clean(text).split()) or "(empty)"
+    if columns_wide(text) <= width:
+        return text
+    kept, used = [], 1
+    for c in text:
+        used += columns_wide(c)
+        if used > width:
+            break
+        kept.append(c)
+    return "".join(kept).rstrip() + "…"
+
+
+def _digits(value: float) -> str:
+    size = abs(value)
+    if size == 0:
+        return "0"
+    if (value.is_integer() and size < 1e15) or size >= 1000:
+        return f"{value:,.0f}"
+    for bound, places in ((100, 0), (10, 1), (1, 2), (0.1, 3), (0.001, 4)):
+        if size >= bound * 0.9995:
+            return f"{value:,.{places}f}"
+    mantissa, exponent = f"{value:.1e}".split("e")
+    return f"{mantissa}×10{str(int(exponent)).translate(str.maketrans('-0123456789', '⁻⁰¹²³⁴⁵⁶⁷⁸⁹'))}"
+
+
+def number(value: Any, unit: str = "") -> str:
+    """A figure for a person: about three significant digits, a share as per cent, a dash if there is none."""
+    if isinstance(value, str):
+        return value
+    figure = finite(value)
+    if figure is None:
+        return DASH
+    if unit in ("share", "%"):
+        figure = figure * 100 if unit == "share" else figure
+        size = abs(figure)
+        places = 0 if figure == 0 or size == 100 else 1 if size >= 10 else 2 if size >= 0.995 else 3
+        text = f"{figure:,.{places}f}\u00a0%"
+    else:
+        text = _digits(figure)
+    return text.replace("-", "−")
+
+
+def with_unit(value: Any, unit: str = "") -> str:
+    """:func:`number` followed by the unit, where the unit is not already in it."""
+    text = number(value, unit)
+    return text if text == DASH or unit in ("", "share", "%") else f"{text}\u00a0{unit}"
+
+
+def seconds(value: Any) -> str:
+    """A duration: ``0.4 s``, ``12 s``, ``3 min 20 s``, ``2 h 05 min``."""
+    duration = finite(value)
+    if duration is None:
+        return DASH
+    if duration < 9.95:
+        return f"{duration:.1f}\u00a0s"
+    whole = round(duration)
+    if whole < 120:
+        return f"{whole}\u00a0s"
+    if whole < 7200:
+        return f"{whole // 60}\u00a0min {whole % 60:02d}\u00a0s"
+    return f"{whole // 3600}\u00a0h {whole % 3600 // 60:02d}\u00a0min"
+
+
+def plural(count: int, noun: str, many: str = "") -> str:
+    """``1 gate``, ``5 gates``, ``no gates``."""
+    if count == 1:
+        return f"1 {noun}"
+    return f"{count or 'no'} {many or noun + 's'}"
