@@ -23,6 +23,7 @@ WorkspaceOption = Annotated[Path, typer.Option("--workspace", help="Folder of th
 StoreOption = Annotated[str, typer.Option("--store", help="Where releases go: a folder or an fsspec URL.")]
 ContractArgument = Annotated[Path, typer.Argument(help="The data contract (ODCS YAML).")]
 RunArgument = Annotated[str, typer.Argument(help="A run's id, as `synth runs` shows it.", metavar="RUN")]
+KeyOption = Annotated[str | None, typer.Option("--key", help="The publisher: a PEM file, or sha256:... of the key.")]
 WORKSPACE, STORE = Path(".synth"), ".store"
 
 
@@ -137,7 +138,7 @@ def impute(run: RunArgument, file: Annotated[Path, typer.Argument(help="Table wi
 @app.command()
 def pull(name: Annotated[str, typer.Argument(metavar="NAME[@VERSION]")],
          to: Annotated[Path, typer.Option("--to", help="Folder to make.")], store: StoreOption = STORE,
-         key: Annotated[Path | None, typer.Option("--key", help="Public key the signature must match.")] = None
+         key: KeyOption = None
          ) -> None:
     """Fetch a release: signature, manifest and digests are checked first."""
     from pipelines import commands
@@ -147,7 +148,7 @@ def pull(name: Annotated[str, typer.Argument(metavar="NAME[@VERSION]")],
 
 @app.command()
 def verify(folder: Annotated[Path, typer.Argument(help="A pulled release.")],
-           key: Annotated[Path | None, typer.Option("--key", help="Public key the signature must match.")] = None
+           key: KeyOption = None
            ) -> None:
     """Check a release's signature, manifest and files."""
     from pipelines import commands

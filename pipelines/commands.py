@@ -73,7 +73,7 @@ def run(contract: Path | None, *, store: str, workspace: Path, seed: int | None,
 
 def published(run: Run) -> None:
     """The last lines of a good run."""
-    release = run.read()["release"]
+    release = run.read()["stages"]["publish"]
     print(f"published  {release['name']} {release['version']}\nrelease    {release['url']}\n"
           f"report     {run.stage_folder('judge') / 'report.html'}\n"
           f"pull it    synth pull {release['name']}@{release['version']} --store {run.read()['store']} --to FOLDER")
@@ -163,29 +163,33 @@ def _write(table: pa.Table, out: Path) -> None:
         temporary.unlink(missing_ok=True)
 
 
-def pull(name: str, to: Path, store: str, key: Path | None) -> None:
+def pull(name: str, to: Path, store: str, key: str | None) -> None:
     """Fetch and verify."""
-    from synth.release import pull as releases
+    from synth.release.pull import pull as fetch
 
     with private_boundary("pull"):
-        print(releases.pull(name, store=check_store(store), to=to, key=key))
+        print(fetch(name, store=check_store(store), to=to, key=key, progress=for_terminal()))
 
 
-def verify(folder: Path, key: Path | None) -> None:
+def verify(folder: Path, key: str | None) -> None:
     """Verify a folder."""
-    from synth.release import pull as releases
+    from synth.release.pull import verify as examine
 
     with private_boundary("verify"):
-        releases.verify(folder, key=key)
-    print(f"{folder}: signature, manifest and every file are as published")
+        found = examine(folder, key)
+    whose = "a key trusted here" if found.trusted else "a key that is NOT trusted here; name the publisher with --key"
+    print(f"{found.name} {found.version}: signature, manifest and {found.files} files are as published\n"
+          f"signed by {found.key_id}, {whose}")
 
 
 def list_releases(store: str) -> None:
     """One line a release."""
     from pipelines.show import table
-    from synth.release import pull as releases
+    from synth.release.pull import list_releases as listed
 
     with private_boundary("list"):
-        found = releases.list_releases(check_store(store))
-    print(table([["NAME", "VERSION"], *([entry.name, entry.version] for entry in found)]) if found
-          else f"no releases in {store}")
+        found = listed(check_store(store))
+    lines = [["NAME", "VERSION", "CREATED", "ROWS", "CONTRACT", "EXPIRED"]]
+    lines += [[entry["name"], entry["version"], entry["created"], f"{entry['rows']:,}", entry["contract_version"],
+               "yes" if entry["expired"] else ""] for entry in found]
+    print(table(lines) if found else f"no releases in {store}")

@@ -22,7 +22,7 @@ from prefect.tasks import Task
 from pipelines import road
 from pipelines.home import use_workspace
 from pipelines.stages import BODIES, Job
-from synth.errors import InternalError, private_boundary
+from synth.errors import Unavailable, private_boundary
 from synth.workspace import Run, Workspace
 
 GPU_LIMIT = "synth-gpu"
@@ -33,7 +33,7 @@ GPU_STAGES = frozenset({"fit", "generate"})
 
 def _worth_retrying(_task: Any, _run: TaskRun, state: State[Any]) -> bool:
     """A store may be away for a moment; a bad contract or a rejected release stays what it is."""
-    return isinstance(state.data, InternalError)
+    return isinstance(state.data, Unavailable)
 
 
 def _stage_task(stage: str) -> Task[..., None]:

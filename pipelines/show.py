@@ -27,7 +27,7 @@ def runs(workspace: Workspace) -> str:
         record = run.read()
         done = [stage for stage in STAGES if stage in record["stages"]]
         lines.append([run.id, record["created"], status(run), done[-1] if done else "-",
-                      str(record["attempts"]["number"]), record.get("release", {}).get("version", "-")])
+                      str(record["attempts"]["number"]), record["stages"].get("publish", {}).get("version", "-")])
     if len(lines) == 1:
         return f"no runs in {workspace.folder}; start one with `synth run CONTRACT`"
     return table(lines)
@@ -46,7 +46,7 @@ def show(run: Run) -> str:
     if judged:
         text += ["", table([["GATE", "VERDICT"], *([gate, verdict] for gate, verdict in judged["gates"].items())]),
                  "", f"report: {report(run)}"]
-    if release := record.get("release"):
+    if release := record["stages"].get("publish"):
         text.append(f"release: {release['url']}")
     elif (todo := pending(run)) and status(run) not in ("running", "rejected"):
         text += ["", f"to do: {', '.join(todo)}; go on with `synth run --resume {run.id}`"]

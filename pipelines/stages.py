@@ -158,6 +158,8 @@ def code() -> dict[str, str | None]:
 
 def publish(job: Job) -> None:
     """Assemble, sign and store the release, if every gate passed; else :class:`Rejected`."""
+    from synth.release.publish import publish as release
+
     judged = job.run.done("judge")
     if judged is None:
         raise UserError("the run was not judged, or its report was changed afterwards", where=job.run.id,
@@ -167,8 +169,22 @@ def publish(job: Job) -> None:
         blocking = ", ".join(f"{gate} ({verdict})" for gate, verdict in judged["gates"].items() if verdict != "pass")
         raise Rejected(f"not published: the gates did not all pass: {blocking}", where=str(report),
                        todo=f"open the report with `synth report {job.run.id} --open`")
+    said = json.loads(report.with_suffix(".json").read_text(encoding="utf-8"))
     with _work(job, "publish") as (_, record):
-        raise NotImplementedError
+        record.update(release(job.run.release, contract=job.contract, shards=job.folder("generate") / "data",
+                              report=said, html=report.read_text(encoding="utf-8"), store=job.store, run=job.run.id,
+                              provenance=provenance(job), progress=job.progress))
+
+
+def provenance(job: Job) -> dict[str, Any]:
+    """What the signature says about how the release came to be. Never the seed: it would undo the privacy."""
+    record = job.run.read()
+    limits = record["plan"].get("limits", {})
+    return {"plan_digest": record["plan_digest"], "started": record["created"],
+            "attempts": record["attempts"]["number"], "recipe": job.contract.training.recipe,
+            "commit": code()["commit"],
+            "gates": [{"gate": gate, "verdict": verdict, "limits": limits.get(gate, {})}
+                      for gate, verdict in record["stages"]["judge"]["gates"].items()]}
 
 
 BODIES: dict[str, Callable[[Job], None]] = {

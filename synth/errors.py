@@ -60,6 +60,10 @@ class VerificationError(UserError):
     """A release is not what its signature says (exit 2)."""
 
 
+class Unavailable(UserError):
+    """Something outside, such as a store, did not answer; the same call may work a little later."""
+
+
 class Rejected(SynthError):
     """A gate stopped the release (exit 3). Nothing was published."""
 

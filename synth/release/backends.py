@@ -18,7 +18,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any, BinaryIO, Protocol, cast
 
-from synth.errors import SynthError, UserError
+from synth.errors import SynthError, Unavailable, UserError
 
 INDEX = "index.json"
 MAX_INDEX_BYTES = 64 << 20
@@ -58,8 +58,8 @@ def storage(url: str) -> Iterator[None]:
         if isinstance(error, PermissionError):
             raise UserError("the store does not let us in", where=url,
                             todo="check the credentials and the rights on it") from None
-        raise UserError(f"the store failed ({type(error).__name__})", where=url,
-                        todo="check the address, the credentials and the network, then try again") from None
+        raise Unavailable(f"the store failed ({type(error).__name__})", where=url,
+                          todo="check the address, the credentials and the network, then try again") from None
 
 
 class Local:

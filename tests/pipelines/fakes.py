@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import hashlib
+import json
 import os
 import signal
 import sys
@@ -136,4 +137,18 @@ def install(monkeypatch: Any = None, *, verdict: str | None = None) -> Plug:
                 "column": "age", "element_count": 100, "unexpected_count": 3, "unexpected_percent": 3.0}])
     module("validators.report", build=lambda **facts: {"verdict": said, "attempts": facts["attempts"]},
            render=lambda data: f"<html>{data['verdict']}</html>")
+    module("synth.release.publish", publish=publish)
     return plug
+
+
+def publish(root, *, contract, shards, report, html, provenance, store, run, keys=None, progress=None):
+    """The real one's contract in small: one version a run, whole or not at all."""
+    hook_from_environment("publish")
+    folder = Path(store) / contract.name
+    folder.mkdir(parents=True, exist_ok=True)
+    release = folder / f"{run}.json"
+    partial = root / "partial"
+    root.mkdir(exist_ok=True)
+    partial.write_text(json.dumps({"report": report, "provenance": provenance}))
+    partial.replace(release)
+    return {"name": contract.name, "version": run, "url": str(release), "manifest_digest": "0" * 64}
