@@ -30,9 +30,9 @@ _CLASSES = {"direct identifier": Privacy.DIRECT, "quasi-identifier": Privacy.QUA
 
 _OPTIONS = {"minimum", "maximum", "format", "minLength", "maxLength", "pattern", "timezone", "defaultTimezone"}
 
-# JDK DateTimeFormatter (the standard's language) -> strptime. Unpadded forms (M, d, H) are read and written too.
-_JDK = {"yyyy": "%Y", "uuuu": "%Y", "yy": "%y", "MMMM": "%B", "MMM": "%b", "MM": "%m", "M": "%-m", "dd": "%d",
-        "d": "%-d", "HH": "%H", "H": "%-H", "hh": "%I", "mm": "%M", "ss": "%S", "SSS": "%f", "SSSSSS": "%f", "a": "%p",
+# JDK DateTimeFormatter (the standard's language) -> strptime. Unpadded forms (M, d, H) are read, and printed padded.
+_JDK = {"yyyy": "%Y", "uuuu": "%Y", "yy": "%y", "MMMM": "%B", "MMM": "%b", "MM": "%m", "M": "%m", "dd": "%d",
+        "d": "%d", "HH": "%H", "H": "%H", "hh": "%I", "mm": "%M", "ss": "%S", "SSS": "%f", "SSSSSS": "%f", "a": "%p",
         "XXX": "%z", "xxx": "%z", "XX": "%z", "Z": "%z"}
 
 

@@ -1,0 +1,325 @@
+"""The ingest stage: the private table, read once, into the working form.
+
+One streaming pass takes the modelled columns and the entity key from the source into a spool of numbers and codes
+(:mod:`synth.tabular.readers`), which also shows everything that is wrong with the data. Then each column is finished
+on its own (rare categories folded by the number of entities behind them, dates to their unit, numbers to their
+printed precision) and the spool is rewritten as ``table.parquet``. Memory: a batch, one column, the codes.
+
+The record it returns has names, counts and rounded shares only.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.parquet as pq
+
+from synth.contract.model import Column, Contract, Role
+from synth.errors import Problems, UserError
+from synth.progress import Progress
+from synth.seeds import generator
+from synth.tabular.readers import LabelReader, Reader, reader_for
+from synth.tabular.readers.dates import to_unit
+from synth.tabular.schema import ColumnSchema, TableSchema
+from synth.tabular.source import Source, open_source
+
+RARE = "(rare)"
+ROW_GROUP = 1 << 18
+_ENTITY = "\0entity"  # spool column; no contract column can be called that
+
+
+@dataclass
+class Scan:
+    """An opened source and one reader per modelled column, in contract order."""
+
+    contract: Contract
+    source: Source
+    readers: list[Reader]
+    rows: int = 0
+    without_entity: int = 0
+
+    @property
+    def columns(self) -> list[str]:
+        """Columns read from the source: the modelled ones, and the entity key last."""
+        names = [r.column.name for r in self.readers]
+        return names + ([self.contract.entity] if self.contract.entity is not None else [])
+
+    def batches(self, progress: Progress) -> Iterator[pa.RecordBatch]:
+        """Spool batches: what the readers made of the cells, and the entity key as it is."""
+        fields = [pa.field(r.column.name, r.spool) for r in self.readers]
+        # A step counts rows where the source knows them, else an estimate from its size.
+        total = self.source.rows or max(self.source.size // (8 * len(self.source.columns)), 1)
+        with progress.step("read the table", total) as step:
+            for batch in self.source.batches(self.columns):
+                arrays = [r.read(batch.column(i)) for i, r in enumerate(self.readers)]
+                schema = pa.schema(fields)
+                if self.contract.entity is not None:
+                    key = entity_key(batch.column(len(arrays)))
+                    self.without_entity += key.null_count
+                    arrays, schema = [*arrays, key], schema.append(pa.field(_ENTITY, key.type))
+                self.rows += batch.num_rows
+                step.update(min(self.rows, total))
+                yield pa.record_batch(arrays, schema=schema)
+
+    def problems(self) -> list[UserError]:
+        """Everything wrong with what was read."""
+        where = f"{self.contract.path}, {self.source.name}"
+        if not self.rows:
+            return [UserError("the table has no rows", where=where, todo="give a table with data")]
+        found = [p for r in self.readers for p in r.problems()]
+        found += [p for r in self.readers if isinstance(r, LabelReader) and not r.problems()
+                  for p in r.names_rows(self.contract.k)]
+        if self.without_entity:
+            found.append(UserError(f"{self.without_entity} of {self.rows} rows have no entity key "
+                                   f"({self.contract.entity!r})", where=where,
+                                   todo="fill it at the source, or leave these rows out"))
+        return found
+
+
+def entity_key(array: pa.Array) -> pa.Array:
+    """An entity column as integers or text; blank texts and missing floats are null."""
+    if pa.types.is_dictionary(array.type):
+        array = array.dictionary_decode()
+    if pa.types.is_integer(array.type):
+        return array.cast(pa.int64(), safe=False)
+    if pa.types.is_floating(array.type):
+        numbers = array.cast(pa.float64())
+        array = pc.if_else(pc.is_nan(numbers), pa.scalar(None, pa.float64()), numbers)
+    text = array.cast(pa.string())
+    return pc.if_else(pc.equal(pc.binary_length(pc.utf8_trim_whitespace(text)), 0), pa.scalar(None, pa.string()), text)
+
+
+def open_scan(contract: Contract, source: str | None = None) -> Scan:
+    """Open the contract's data (or ``source``) and match its columns to the contract's; :class:`Problems`."""
+    opened = open_source(source or contract.source, contract.source_options)
+    problems = match_columns(contract, opened)
+    if problems:
+        raise Problems(problems)
+    readers = [reader_for(c, place=place_of(contract, c), typed=not opened.text) for c in contract.modelled]
+    return Scan(contract=contract, source=opened, readers=readers)
+
+
+def place_of(contract: Contract, column: Column) -> str:
+    """``file:line`` of a column in the contract."""
+    return f"{contract.path}:{column.line}"
+
+
+def match_columns(contract: Contract, source: Source) -> list[UserError]:
+    """Columns that only the contract or only the data has."""
+    from synth.contract.odcs import did_you_mean
+
+    described, found = [c.name for c in contract.columns], source.names
+    missing = [UserError(f"column {c.name!r} is in the contract but not in the data", where=place_of(contract, c),
+                         todo=did_you_mean(c.name, [n for n in found if n not in described] or found)
+                         + ("; is the delimiter right?" if len(found) == 1 else ""))
+               for c in contract.columns if c.name not in found]
+    both = f"{contract.path}, {source.name}"
+    extra = [UserError(f"column {name!r} is in the data but not in the contract", where=both,
+                       todo="describe it; a column that must stay out gets role text with generate: drop")
+             for name in found if name not in described]
+    return missing + extra
+
+
+def refuse_unconfirmed(contract: Contract) -> list[UserError]:
+    """Columns whose bounds a person still has to confirm."""
+    return [UserError(f"the bounds of column {c.name!r} are not confirmed", where=place_of(contract, c),
+                      todo="fill in minimum and maximum from what you know (not from the data), or remove them, "
+                           "and set `synthesis.boundsConfirmed` to true")
+            for c in contract.columns if c.modelled and not c.bounds_confirmed]
+
+
+def ingest(contract: Contract, out: Path, *, progress: Progress) -> dict[str, Any]:
+    """Read the contract's data into ``out``: ``table.parquet``, ``schema.json``, ``entities.npy``.
+
+    Returns a value-free record: rows, entities and, per column, role, missing share and folded categories.
+    Raises :class:`~synth.errors.Problems` with everything that is wrong with the data.
+    """
+    unconfirmed = refuse_unconfirmed(contract)
+    if unconfirmed:
+        raise Problems(unconfirmed)
+    scan = open_scan(contract)
+    spool = out / "spool.parquet"
+    try:
+        _write_spool(scan, spool, progress)
+        if problems := scan.problems():
+            raise Problems(problems)
+        entities = _entities(contract, spool, scan.rows)
+        np.save(out / "entities.npy", entities)
+        finished = [finish(r, lambda r=r: _column(spool, r.column.name), entities, contract.k)
+                    for r in scan.readers]
+        schema = TableSchema(columns=tuple(f.schema for f in finished))
+        schema.save(out / "schema.json")
+        with progress.step("write the working table", scan.rows) as step:
+            _write_table(finished, spool, out / "table.parquet", step)
+    finally:
+        spool.unlink(missing_ok=True)
+    return {"rows": scan.rows, "entities": int(entities.max()) + 1,
+            "columns": [{"name": f.schema.name, "role": f.schema.role.value,
+                         "missing_share": round(r.missing / scan.rows, 3), "folded_categories": f.folded,
+                         "folded_share": round(f.folded_share, 3)}
+                        for f, r in zip(finished, scan.readers, strict=True)]}
+
+
+def read_frame(contract: Contract, schema: TableSchema, source: str) -> pd.DataFrame:
+    """The working frame of another file of the same shape, e.g. to fill its missing cells.
+
+    Labels outside the schema's vocabulary become its folded label where there is one and are refused
+    otherwise; missing cells are allowed in every column. Raises :class:`~synth.errors.Problems`.
+    """
+    loose = replace(contract, columns=tuple(replace(c, required=False) for c in contract.columns), entity=None)
+    scan = open_scan(loose, source)
+    from synth.progress import Silent
+
+    batches = list(scan.batches(Silent()))
+    problems = [p for r in scan.readers for p in r.problems() if r.missing < r.cells]
+    if not scan.rows:
+        problems = scan.problems()
+    frame: dict[str, Any] = {}
+    for reader in scan.readers:
+        column = schema[reader.column.name]
+        values = pa.chunked_array([b.column(reader.column.name) for b in batches], reader.spool).combine_chunks()
+        if isinstance(reader, LabelReader):
+            words, unknown = _known_labels(reader, column)
+            if unknown:
+                problems.append(UserError(f"column {column.name!r} has {unknown} labels that the model does not know",
+                                          where=source, todo="correct them, or leave these cells empty"))
+            frame[column.name] = pd.Series(pa.array(words, pa.string()).take(values).to_pandas(), dtype="str")
+        else:
+            frame[column.name] = _number_values(values, column)
+    if problems:
+        raise Problems(problems)
+    return pd.DataFrame(frame)
+
+
+def _known_labels(reader: LabelReader, column: ColumnSchema) -> tuple[list[str | None], int]:
+    """Per code the label of the schema's vocabulary, and how many labels it does not have."""
+    words = [_boolean(reader, w) if column.role is Role.BOOLEAN else w for w in reader.labels]
+    known = set(column.values)
+    unknown = 0 if column.folded is not None else sum(w not in known for w in words)
+    return [w if w in known else column.folded for w in words], unknown
+
+
+def _boolean(reader: LabelReader, word: str) -> str:
+    pair = reader.words() or ("false", "true")
+    return "true" if word == pair[1] else "false"
+
+
+def _write_spool(scan: Scan, spool: Path, progress: Progress) -> None:
+    writer = None
+    try:
+        for batch in scan.batches(progress):
+            if writer is None:
+                writer = pq.ParquetWriter(spool, batch.schema, compression="zstd", compression_level=1,
+                                          use_dictionary=False, write_statistics=False)
+            if batch.schema != writer.schema:  # the entity key has another type in another file
+                raise UserError(f"the entity key {scan.contract.entity!r} is of different types in different files",
+                                where=scan.source.name, todo="give all files the same types")
+            writer.write_batch(batch, row_group_size=ROW_GROUP)
+    finally:
+        if writer is not None:
+            writer.close()
+
+
+def _column(spool: Path, name: str) -> pa.ChunkedArray:
+    return pq.read_table(spool, columns=[name]).column(0)
+
+
+def _entities(contract: Contract, spool: Path, rows: int) -> np.ndarray:
+    """Opaque codes 0..E-1, one per row, in an order that says nothing about the order of the rows."""
+    if contract.entity is None:
+        codes = np.arange(rows)
+    else:
+        encoded = _column(spool, _ENTITY).combine_chunks().dictionary_encode()
+        codes = encoded.indices.to_numpy().astype(np.int64)
+    order = generator(0, "entities", contract.digest).permutation(int(codes.max()) + 1)
+    return order[codes].astype(np.int64)
+
+
+@dataclass(frozen=True)
+class Finished:
+    """A column's final schema and the map from its codes to its labels (labels only)."""
+
+    schema: ColumnSchema
+    codes: np.ndarray | None = None  # code of the reader -> index into schema.values
+    folded: int = 0
+    folded_share: float = 0.0
+
+
+def finish(reader: Reader, values: Any, entities: np.ndarray, k: int) -> Finished:
+    """Vocabulary and folding of a column; ``values()`` gives its spool form if it is needed."""
+    schema = reader.schema()
+    if not isinstance(reader, LabelReader):
+        return Finished(schema=schema)
+    if schema.role is Role.BOOLEAN:
+        codes = np.array([int(_boolean(reader, w) == "true") for w in reader.labels], np.int32)
+        return Finished(schema=schema, codes=codes)
+    labels, declared = reader.labels, reader.column.values
+    ordinal = schema.role is Role.ORDINAL
+    kept = np.ones(len(labels), bool)
+    rare_share = 0.0
+    if declared is None:
+        codes = values().combine_chunks()
+        present = codes.is_valid().to_numpy(zero_copy_only=False)
+        codes = codes.fill_null(0).to_numpy()
+        kept = entities_per_code(codes[present], entities[present], len(labels)) >= k
+        rare_share = float((~kept[codes[present]]).mean()) if present.any() else 0.0
+    words = list(declared) if declared is not None else [w for w, good in zip(labels, kept, strict=True) if good]
+    if declared is None or not ordinal:
+        words.sort(key=float if ordinal else None)
+    folded = None
+    if not kept.all():
+        folded = next(name for i in range(1, 10_000) if (name := RARE if i == 1 else f"(rare {i})") not in words)
+        words.append(folded)
+        if not ordinal:
+            words.sort()
+    index = {word: i for i, word in enumerate(words)}
+    mapped = np.array([index[w if good else folded or ""] for w, good in zip(labels, kept, strict=True)], np.int32)
+    schema = replace(schema, values=tuple(words), folded=folded,
+                     label_type="str" if folded is not None else schema.label_type)
+    return Finished(schema=schema, codes=mapped, folded=int((~kept).sum()), folded_share=rare_share)
+
+
+def entities_per_code(codes: np.ndarray, entities: np.ndarray, labels: int) -> np.ndarray:
+    """Number of different entities behind each code, shape (labels,)."""
+    if not len(codes):
+        return np.zeros(labels, np.int64)
+    span = int(entities.max()) + 1
+    pairs = np.unique(codes.astype(np.int64) * span + entities)
+    return np.bincount(pairs // span, minlength=labels)
+
+
+def _number_values(values: pa.Array, column: ColumnSchema) -> np.ndarray:
+    """Spool form -> float64 of the working frame."""
+    numbers = values.cast(pa.float64(), safe=False).to_numpy(zero_copy_only=False)
+    if column.role is Role.DATETIME:
+        return to_unit(numbers, column.unit or "us")
+    return numbers if column.decimals is None else np.round(numbers, column.decimals) + 0.0  # no negative zero
+
+
+def _write_table(finished: list[Finished], spool: Path, path: Path, step: Any) -> None:
+    """The working table: float64 and text, dictionary pages for the text, no statistics, no pandas metadata."""
+    kinds = {True: pa.float64(), False: pa.dictionary(pa.int32(), pa.string())}
+    schema = pa.schema([pa.field(f.schema.name, kinds[f.codes is None]) for f in finished])
+    done = 0
+    with pq.ParquetWriter(path, schema, compression="zstd", write_statistics=False, store_schema=False,
+                          use_dictionary=[f.schema.name for f in finished if f.codes is not None]) as writer:
+        for batch in pq.ParquetFile(spool).iter_batches(batch_size=ROW_GROUP):
+            arrays = [_working(batch.column(i), f) for i, f in enumerate(finished)]
+            writer.write_batch(pa.record_batch(arrays, schema=schema), row_group_size=ROW_GROUP)
+            done += batch.num_rows
+            step.update(done)
+
+
+def _working(values: pa.Array, column: Finished) -> pa.Array:
+    if column.codes is None:
+        numbers = _number_values(values, column.schema)
+        return pa.array(numbers, pa.float64(), mask=np.isnan(numbers))
+    indices = pa.array(column.codes, pa.int32()).take(values)
+    return pa.DictionaryArray.from_arrays(indices, pa.array(column.schema.values, pa.string()))
