@@ -27,7 +27,7 @@ MAX_MANIFEST_BYTES = 64 << 20
 MAX_FILES = 200_000
 MAX_BYTES = 64 << 40  # of all files together; a larger figure is a mistake or an attack
 
-NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,99}")
+NAME = re.compile(r"(?!index\.json$)[A-Za-z0-9][A-Za-z0-9._-]{0,99}")
 VERSION = re.compile(r"(\d{4})\.(\d{2})\.(\d{2})\.([1-9]\d{0,8})")
 _PART = re.compile(r"[A-Za-z0-9_][A-Za-z0-9._-]{0,199}")
 _DIGEST = re.compile(r"[0-9a-f]{64}")
@@ -72,7 +72,7 @@ class Manifest:
 def check_name(name: str) -> str:
     """``name`` if it can be a release's name (a folder, a URL part, a Hugging Face dataset)."""
     if not NAME.fullmatch(name):
-        raise UserError("a release's name is made of letters, digits, - and _, and starts with a letter or a digit",
+        raise UserError("a release's name is made of letters, digits, ., - and _, and starts with a letter or a digit",
                         where=f"name {name[:40]!r}")
     return name
 
