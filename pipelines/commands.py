@@ -86,7 +86,7 @@ def demo(name: str, *, workspace: Path, store: str, engine: str) -> None:
     folder, store = use_workspace(workspace), check_store(store)
     with launcher(engine, folder) as launch:
         for each in domains() if name == "all" else [name]:
-            contract = domain(each).demo(folder / "demo")
+            contract = domain(each).demo()
             found = road.begin(contract, workspace=folder, store=store, acknowledge="the demo, run again")
             print(f"run {found.id}", file=sys.stderr, flush=True)
             published(launch(found))

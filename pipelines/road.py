@@ -62,7 +62,6 @@ def begin(contract_file: Path, *, workspace: Path, store: str, seed: int | None 
     contract, a store with credentials in its URL, and for more trainings than the contract allows: choosing
     the luckiest of many is a decision, so a person has to take it (``acknowledge``) and the report shows it.
     """
-    from pipelines.stages import digest_of
     from synth.contract.load import load
     from synth.domain import domain as plug
     from synth.errors import Problems
@@ -90,7 +89,7 @@ def begin(contract_file: Path, *, workspace: Path, store: str, seed: int | None 
             contract.name, contract_digest=contract.digest,
             seed=int.from_bytes(os.urandom(6), "big") if seed is None else seed,
             contract=str(contract_file), contract_version=contract.version, domain=contract.domain, store=store,
-            device=resolve_device(device), plan=plan, plan_digest=digest_of(plan),
+            device=resolve_device(device), plan=plan,
             attempts={"number": attempts.total + 1, "unpublished": attempts.unpublished,
                       "allowed": contract.max_attempts, "acknowledged": acknowledge})
 

@@ -40,7 +40,7 @@ def show(run: Run) -> str:
              ["contract", f"{record['contract']} (version {record['contract_version']}, "
                           f"sha256 {record['contract_digest'][:12]})"],
              ["domain", record["domain"]], ["device", record["device"]], ["store", record["store"]],
-             ["attempt", _attempt(record["attempts"])], ["gates' plan", f"sha256 {record['plan_digest'][:12]}"]]
+             ["attempt", _attempt(record["attempts"])], ["gates' plan", f"sha256 {record['plan']['digest'][:12]}"]]
     text = [table(lines), "", table([["STAGE", "SECONDS", "FINISHED", "WHAT"], *map(_stage(record), STAGES)])]
     judged = record["stages"].get("judge")
     if judged:

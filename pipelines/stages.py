@@ -7,7 +7,6 @@ name; nothing of the data crosses a stage border in memory.
 
 from __future__ import annotations
 
-import hashlib
 import json
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -68,11 +67,6 @@ def _work(job: Job, stage: str) -> Iterator[tuple[Path, dict[str, Any]]]:
         yield out, record
 
 
-def digest_of(plan: dict[str, Any]) -> str:
-    """SHA-256 of a plan, independent of key order."""
-    return hashlib.sha256(json.dumps(plan, sort_keys=True, ensure_ascii=False, default=str).encode()).hexdigest()
-
-
 def ingest(job: Job) -> None:
     """Read the private data against the contract, then judge it with the contract's own expectations."""
     from validators.expectations import validate
@@ -108,7 +102,7 @@ def split(job: Job) -> None:
 
 def fit(job: Job) -> None:
     """Train the generator on train only. The gates' plan was fixed in ``run.json`` before."""
-    if "plan_digest" not in job.run.read():
+    if "digest" not in job.run.read().get("plan", {}):
         raise UserError("the gates' plan is not recorded, so nothing may be trained", where=job.run.id,
                         todo="start a new run with `synth run`")
     job.run.update(trained=True)
@@ -129,23 +123,26 @@ def judge(job: Job) -> None:
     from validators import gates, report
     from validators.finding import overall
 
-    plan = gates.plan(job.contract)
-    record_of_run = job.run.read()
-    if digest_of(plan) != record_of_run["plan_digest"]:
-        raise UserError("the gates or their limits changed since this run was planned", where=job.run.id,
-                        todo="start a new run: limits are fixed before training")
+    run = job.run.read()
+    plan = run["plan"]
     with _work(job, "judge") as (out, record):
         evidence = job.plug.evidence(job.contract, job.folder("ingest"), job.folder("split"), job.folder("fit"),
                                      job.folder("generate"), seed=job.seed_of("judge"))
-        results = gates.judge(evidence, job.contract, job.contract.domain, job.progress, {"plan": plan})
+        results = gates.judge(evidence, job.contract, job.contract.domain, job.progress,
+                              {"plan_digest": plan["digest"]})
         verdict = overall(results)
-        data = report.build(contract=job.contract, results=results, run=record_of_run,
-                            plan={**plan, "digest": record_of_run["plan_digest"]},
-                            attempts=record_of_run["attempts"]["number"], code=code(), created=now())
+        data = report.build(contract=job.contract, results=results, run=run, plan=plan,
+                            attempts=run["attempts"]["number"], code=code(), created=now(), files=shards_of(job))
         write_json(out / "report.json", data)
         (out / "report.html").write_text(report.render(data), encoding="utf-8")
         record["verdict"] = verdict.value
         record["gates"] = {result.gate: result.verdict.value for result in results}
+
+
+def shards_of(job: Job) -> dict[str, str]:
+    """The files that are judged and are to be published, with their digests."""
+    generated = job.run.read()["stages"]["generate"]["artefacts"]
+    return {name: digest for name, digest in generated.items() if name.startswith("data/")}
 
 
 def code() -> dict[str, str | None]:
@@ -179,8 +176,8 @@ def publish(job: Job) -> None:
 def provenance(job: Job) -> dict[str, Any]:
     """What the signature says about how the release came to be. Never the seed: it would undo the privacy."""
     record = job.run.read()
-    limits = record["plan"].get("limits", {})
-    return {"plan_digest": record["plan_digest"], "started": record["created"],
+    limits = record["plan"]["gates"]
+    return {"plan_digest": record["plan"]["digest"], "started": record["created"],
             "attempts": record["attempts"]["number"], "recipe": job.contract.training.recipe,
             "commit": code()["commit"],
             "gates": [{"gate": gate, "verdict": verdict, "limits": limits.get(gate, {})}

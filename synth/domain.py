@@ -62,8 +62,8 @@ class Domain(Protocol):
                progress: Progress) -> Any:
         """The records of ``source`` with what is missing drawn from the model, dressed for output."""
 
-    def demo(self, folder: Path) -> Path:
-        """Put the demo's data below ``folder``; returns the path of its contract."""
+    def demo(self) -> Path:
+        """Put the demo's data in place; returns the path of its contract."""
 
 
 def domain(name: str) -> Domain:

@@ -129,7 +129,7 @@ def install(monkeypatch: Any = None, *, verdict: str | None = None) -> Plug:
 
     module("synth.contract.load", load=load)
     module("validators.gates", check_limits=lambda contract: [],
-           plan=lambda contract: {"limits": {"x": float(os.environ.get("FAKE_LIMIT", 1))}},
+           plan=lambda contract: {"gates": {"fidelity": {"shape": 0.1}}, "digest": "0" * 64},
            judge=lambda evidence, contract, domain, progress, context: [result(said)])
     module("validators.expectations",
            validate=lambda frame, contract, schema: [
