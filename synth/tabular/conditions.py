@@ -13,7 +13,7 @@ import pandas as pd
 
 from synth.contract.model import Role
 from synth.errors import UserError
-from synth.tabular import grid
+from synth.tabular.grid import Grid, bounds
 from synth.tabular.schema import ColumnSchema, TableSchema
 
 GRAMMAR = """\
@@ -157,18 +157,18 @@ def _compare(column: ColumnSchema, operator: str, value: str, text: str) -> Allo
                             todo=f"write {column.name}=A or {column.name}=A|B")
         return Allowed(labels=_labels(column, value, text))
     number = _number(column, value, text)
-    digits, point = grid.decimals(column), np.array(number)
-    nearest = float(grid.nearest(point, digits))
+    grid, point = Grid.of(column), np.array(number)
+    nearest = float(grid.nearest(point))
     if operator == "=" and abs(nearest - number) > 1e-9 * max(1.0, abs(number)):
-        raise UserError(f"column {column.name!r} prints {digits} decimals, so this value never occurs",
+        raise UserError(f"column {column.name!r} prints {grid.digits} decimals, so this value never occurs",
                         where=_place(text), todo="round it, or ask for a range with >= and <=")
-    low, high = grid.bounds(column)
+    low, high = bounds(column)
     if operator == "=":
         low, high = (nearest, nearest) if low <= nearest <= high else (np.inf, -np.inf)
     elif operator in (">=", ">"):
-        low = max(low, float(grid.up(point, digits, strict=operator == ">")))
+        low = max(low, float(grid.up(point, strict=operator == ">")))
     else:
-        high = min(high, float(grid.down(point, digits, strict=operator == "<")))
+        high = min(high, float(grid.down(point, strict=operator == "<")))
     if low > high:
         raise UserError(f"no value of column {column.name!r} within the contract's bounds satisfies this",
                         where=_place(text), todo="ask for a value inside the declared bounds")
