@@ -1,0 +1,128 @@
+"""The registry of gates, what limits are in force, and the one call that judges.
+
+Limits, seeds and the attack panel are fixed by :func:`plan` before training; its digest is recorded then and
+checked by :func:`judge`, so that nobody moves a limit after having seen the result.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import hashlib
+import importlib
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from synth.contract import Contract
+from synth.errors import InternalError, UserError
+from synth.progress import Progress, Silent
+from validators.finding import GateResult
+
+
+@dataclass(frozen=True)
+class Gate:
+    """A gate by name; its module is imported when it is used (sklearn and Great Expectations are heavy)."""
+
+    name: str
+    module: str
+
+    def limits(self, contract: Contract) -> Any:
+        """The gate's ``Limits`` with what the contract changed."""
+        kind: Any = importlib.import_module(self.module).Limits
+        defaults = kind()
+        return kind(**{f.name: contract.limit(self.name, f.name, getattr(defaults, f.name))
+                       for f in dataclasses.fields(kind)})
+
+    def run(self, evidence: Any, contract: Contract) -> GateResult:
+        """Judge under the limits in force."""
+        return importlib.import_module(self.module).run(evidence, self.limits(contract))
+
+
+GATES: dict[str, tuple[Gate, ...]] = {
+    "tabular": (
+        Gate("contract", "validators.contract"),
+        Gate("fidelity", "validators.fidelity"),
+        Gate("diversity", "validators.diversity"),
+        Gate("downstream", "validators.downstream"),
+        Gate("leakage", "validators.leakage"),
+    ),
+}
+
+
+def gates(domain: str) -> tuple[Gate, ...]:
+    """The panel of a domain; a :class:`UserError` if it has none."""
+    if domain not in GATES:
+        raise UserError(f"there are no gates for domain {domain!r}",
+                        todo=f"domains with gates: {', '.join(sorted(GATES))}")
+    return GATES[domain]
+
+
+def plan(contract: Contract) -> dict[str, Any]:
+    """Everything that decides, before anything was seen: limits in force, changes with reasons, attacks.
+
+    ``digest`` is the SHA-256 of the rest; it goes into the run's record before training.
+    """
+    from validators import statistics
+    from validators.attacks import ATTACKS
+
+    fixed: dict[str, Any] = {"domain": contract.domain, "contract": contract.digest, "level": statistics.LEVEL,
+                             "bootstrap_draws": statistics.DRAWS, "attacks": sorted(ATTACKS), "gates": {},
+                             "changed": []}
+    reasons = {(limit.gate, limit.key): limit.reason for limit in contract.limits}
+    for gate in gates(contract.domain):
+        kind = importlib.import_module(gate.module).Limits
+        force = gate.limits(contract)
+        fixed["gates"][gate.name] = {f.name: getattr(force, f.name) for f in dataclasses.fields(kind)}
+        for f in dataclasses.fields(kind):
+            value = getattr(force, f.name)
+            if (gate.name, f.name) in reasons and value != f.default:
+                looser = value > f.default if f.metadata.get("direction", "at most") == "at most" else value < f.default
+                fixed["changed"].append({"gate": gate.name, "limit": f.name, "default": f.default, "value": value,
+                                         "loosened": bool(looser), "reason": reasons[gate.name, f.name]})
+    text = json.dumps(fixed, sort_keys=True, separators=(",", ":"))
+    return {**fixed, "digest": hashlib.sha256(text.encode()).hexdigest()}
+
+
+def check_limits(contract: Contract) -> list[UserError]:
+    """Limits of the contract that name no gate, no limit of it, or are no finite number; each with its line."""
+    problems = []
+    panel = {gate.name: gate for gate in gates(contract.domain)}
+    for limit in contract.limits:
+        where = f"{contract.path}:{limit.line}" if limit.line else str(contract.path)
+        if limit.gate not in panel:
+            problems.append(UserError(f"unknown gate {limit.gate!r}", where=where,
+                                      todo=f"gates: {', '.join(panel)}"))
+            continue
+        known = [f.name for f in dataclasses.fields(importlib.import_module(panel[limit.gate].module).Limits)]
+        if limit.key not in known:
+            problems.append(UserError(f"gate {limit.gate!r} has no limit {limit.key!r}", where=where,
+                                      todo=f"limits of this gate: {', '.join(known)}"))
+        elif not -1e12 < limit.value < 1e12:
+            problems.append(UserError(f"limit {limit.gate}.{limit.key} is not a finite number", where=where,
+                                      todo="give a number"))
+        elif not limit.reason.strip():
+            problems.append(UserError(f"limit {limit.gate}.{limit.key} is changed without a reason", where=where,
+                                      todo="say why in `reason`; the report shows it"))
+    return problems
+
+
+def judge(evidence: Any, contract: Contract, domain: str, progress: Progress | None = None,
+          context: Mapping[str, Any] | None = None) -> list[GateResult]:
+    """Run every gate of the domain's panel, in order.
+
+    ``context`` may hold ``plan_digest`` (the plan recorded before training): another plan now is an
+    :class:`InternalError`, because limits may not move once there is something to judge.
+    """
+    recorded = (context or {}).get("plan_digest")
+    if recorded is not None and recorded != plan(contract)["digest"]:
+        raise InternalError("the gates or their limits changed after this run was planned",
+                            todo="start a new run; attempts are counted")
+    progress = progress or Silent()
+    panel, results = gates(domain), []
+    with progress.step("judge", len(panel)) as step:
+        for done, gate in enumerate(panel):
+            step.update(done, gate.name)
+            results.append(gate.run(evidence, contract))
+        step.update(len(panel))
+    return results
