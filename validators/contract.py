@@ -108,8 +108,9 @@ def _keys(frame: pd.DataFrame, schema: TableSchema, constraint: FixedCombination
     columns = []
     for name in constraint.columns:
         cells = frame[name]
-        if schema[name].is_number and schema[name].decimals is not None:
-            cells = cells.round(schema[name].decimals)
+        digits = schema[name].decimals
+        if schema[name].is_number and digits is not None:
+            cells = cells.round(digits)
         columns.append(cells.astype(object).where(cells.notna(), None))
     return zip(*columns, strict=True)
 

@@ -22,8 +22,9 @@ _QUALITY = ("name", "description", "dimension", "type", "metric", "unit", "argum
             "mustBeBetween", "mustNotBeBetween")
 _DESCRIPTION = ("usage", "purpose", "limitations")
 _SLA = ("property", "value", "valueExt", "unit", "element", "driver", "description")
-# Custom properties that say where the private data is or how people are told apart in it.
-_PRIVATE = ("entity", "source", "server", "data", "reviewers", "missing")
+_OURS = frozenset("synthesis." + key for key in (
+    "domain", "licence", "k", "gates", "budget", "rows", "target", "task", "conditions", "constraints", "role",
+    "privacy", "values", "decimals", "generate", "protected", "synthetic"))
 
 
 def released(contract: Contract) -> tuple[Column, ...]:
@@ -83,12 +84,8 @@ def _described(raw: dict[str, Any], keys: tuple[str, ...]) -> dict[str, Any]:
 
 def _custom(raw: dict[str, Any]) -> list[dict[str, Any]]:
     """Our custom properties, without those that speak of the private source."""
-    kept = []
-    for item in raw.get("customProperties") or []:
-        name = str(item.get("property", ""))
-        if name.startswith("synthesis.") and not name.removeprefix("synthesis.").lower().startswith(_PRIVATE):
-            kept.append({"property": name, "value": item.get("value")})
-    return kept
+    return [{"property": item["property"], "value": item.get("value")} for item in raw.get("customProperties") or []
+            if item.get("property") in _OURS]
 
 
 def _keep(raw: dict[str, Any], keys: tuple[str, ...]) -> dict[str, Any]:

@@ -211,7 +211,10 @@ def _fetch(store: Store, name: str, version: str, partial: Path, believed: Trust
 
 def _signed(small: dict[str, bytes], believed: Trust, where: str) -> tuple[dict[str, Any], str]:
     """The statement, once its signature was checked with the key that came along, and that key's name."""
-    public = read_public(small[PUBLIC_KEY], f"{where}/{PUBLIC_KEY}")
+    try:
+        public = read_public(small[PUBLIC_KEY], PUBLIC_KEY)
+    except UserError:
+        raise BrokenRelease([f"changed: {PUBLIC_KEY}, which is no public key"], where=where) from None
     signer = key_id(public)
     try:
         statement = open_envelope(small[SIGNATURE], public)

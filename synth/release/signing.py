@@ -145,7 +145,7 @@ def open_envelope(envelope: bytes, key: Ed25519PublicKey) -> dict[str, Any]:
         outer = json.loads(envelope)
         payload_type, body = outer["payloadType"], _unbase64(outer["payload"])
         signatures = [_unbase64(s["sig"]) for s in outer["signatures"]]
-    except (ValueError, KeyError, TypeError, binascii.Error, RecursionError):
+    except (ValueError, KeyError, TypeError, AttributeError, RecursionError):
         raise VerificationError("the signature file is not a DSSE envelope") from None
     if payload_type != PAYLOAD_TYPE:
         raise VerificationError("the signature file signs something else than an in-toto statement")
