@@ -1,0 +1,58 @@
+"""The recipes for tables. Data only: what each one trains, and for how long on a table of a given shape."""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+
+from synth.contract.model import Training
+from synth.errors import UserError
+from synth.gan.recipe import Phase, Recipe, with_options
+
+_CONDITIONAL = (
+    ("embedding", 16), ("hidden", 128), ("inner", 64), ("dropout", 0.2), ("smooth", 16), ("given", 0.25),
+    ("temperature", 0.7), ("critic_width", 256), ("likelihood_passes", 60.0), ("adversarial_passes", 40.0),
+    ("patience_passes", 40.0), ("budget", 500_000.0), ("fine", 1),
+)
+
+_WARM = Phase(name="likelihood", steps=0, likelihood=1.0, generator_rate=2e-3, betas=(0.9, 0.999), decay=1e-4,
+              average=0.995, patience=8)
+
+RECIPES: dict[str, Recipe] = {recipe.name: recipe for recipe in (
+    Recipe(name="tabular/conditional-gan", players="autoregressive", settings=_CONDITIONAL, phases=(
+        _WARM,
+        Phase(name="adversarial", steps=0, objective="relativistic", likelihood=1.0, adversarial=1.0,
+              penalties=(("r1", 0.02), ("r2", 0.02)), generator_rate=1e-4, critic_rate=5e-4, critic_lead=100,
+              average=0.99),
+    )),
+    Recipe(name="tabular/likelihood", players="autoregressive", settings=_CONDITIONAL, phases=(
+        _WARM,
+        Phase(name="patience", steps=0, likelihood=1.0, generator_rate=1e-4, average=0.99),
+    )),
+)}
+
+
+def named(training: Training) -> Recipe:
+    """The recipe a contract asks for, with its network settings; :class:`UserError` if there is no such recipe."""
+    if training.recipe not in RECIPES:
+        raise UserError(f"unknown recipe {training.recipe!r}", todo=f"known recipes: {', '.join(RECIPES)}")
+    return with_options(RECIPES[training.recipe], training.options)
+
+
+def resolve(recipe: Recipe, *, rows: int, cost: float, effort: float) -> Recipe:
+    """The recipe with steps that follow from the table's shape: equal shapes give equal steps on any machine.
+
+    ``cost`` is the number of multiplications of one row in a forward pass. Phases that name no number of
+    steps get ``passes`` over the rows, cut where the operations would take longer than the recipe's budget.
+    """
+    longest = float(recipe.setting("budget")) * 1e9 / cost
+    phases = []
+    for phase in recipe.phases:
+        steps = phase.steps
+        if not steps:
+            passes = float(recipe.setting(f"{phase.name}_passes"))
+            steps = math.ceil(min(passes * rows, longest) * effort / phase.batch)
+        batch = min(phase.batch, max(recipe.pack, rows // recipe.pack * recipe.pack))
+        phases.append(dataclasses.replace(phase, steps=max(1, steps), batch=batch,
+                                          validate_every=max(20, math.ceil(rows / phase.batch))))
+    return dataclasses.replace(recipe, phases=tuple(phases))
