@@ -206,13 +206,13 @@ def moment(column: ColumnSchema, value: str) -> float:
     else:
         when = datetime.strptime(value, column.format)
     if column.zone is not None and when.tzinfo is None:
-        when = when.replace(tzinfo=_zone(column.zone))
+        when = when.replace(tzinfo=zone_of(column.zone))
     epoch = datetime(1970, 1, 1, tzinfo=UTC if when.tzinfo else None)
     return (when - epoch) / _TICKS[column.unit or "s"]
 
 
-def _zone(name: str) -> timezone | ZoneInfo:
-    """A named zone, or a fixed offset such as ``+02:00`` as Arrow writes it."""
+def zone_of(name: str) -> timezone | ZoneInfo:
+    """A time zone by name, or a fixed offset such as ``+02:00`` as Arrow writes it."""
     if name[:1] in "+-":
         sign = -1 if name[0] == "-" else 1
         hours, minutes = int(name[1:3]), int(name[-2:])
