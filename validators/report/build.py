@@ -32,7 +32,7 @@ NOT_TESTED = (
     "An attacker who holds the generator's weights or may ask it for any number of rows.",
     "Linkage with outside registers that this project does not have.",
     "Several releases made from the same source, put together.",
-    "A formal guarantee: the attacks below are a panel, not a proof.",
+    "Anything that would amount to a formal guarantee: the attacks are a panel, not a proof.",
 )
 
 
@@ -88,10 +88,8 @@ def build(
         "source": _source(contract, stages.get("ingest") or {}, splits),
         "processing": _processing(contract, stages.get("ingest") or {}),
         "model": _model(contract, stages.get("fit") or {}, stages.get("generate") or {}),
-        "attempts": {"made": attempts, "allowed": contract.max_attempts,
-                     "rule": "Every training against the same contract is counted, so that a limit cannot be passed "
-                             "by trying until luck helps."},
-        "plan": _plan(contract, plan),
+        "attempts": _attempts(contract, attempts, run.get("attempts")),
+        "plan": _plan(plan),
         "threat_model": _threat_model(contract, results, plan),
         "dp": {"none": "no formal guarantee"},
         "gates": gates,
@@ -123,9 +121,10 @@ def _deciding(findings: Sequence[Finding]) -> Finding | None:
     """The finding a gate's verdict rests on: the worst verdict first, then the least room to its limit."""
     severity = {Verdict.FAIL: 0, Verdict.INCONCLUSIVE: 1, Verdict.PASS: 2, Verdict.INFO: 3}
 
-    def order(finding: Finding) -> tuple[int, float]:
+    def order(finding: Finding) -> tuple[int, bool, float]:
         room = margin({name: getattr(finding, name) for name in ("value", "low", "high", "limit", "direction")})
-        return severity[finding.verdict], 1e300 if room is None else room
+        exact = finding.low is None and finding.high is None  # counts at their limit say less than an interval near it
+        return severity[finding.verdict], exact, 1e300 if room is None else room
 
     return min(findings, key=order, default=None)
 
@@ -145,8 +144,8 @@ def _gate(result: GateResult, people: float | None, k: int) -> dict[str, Any]:
     findings = []
     for finding in result.findings:
         entry = plain(asdict(finding))
+        pictures = tidy(entry["detail"].pop("pictures", None) or [], k, counts=False)
         detail = tidy(entry.pop("detail"), k)
-        pictures = detail.pop("pictures", None) or []
         entry["n"] = rounded(finding.n, k)
         entry["margin"] = margin(entry)
         entry["pictures"] = [tidy_picture(p, finite(entry["n"]) or people, k) for p in pictures if isinstance(p, dict)]
@@ -180,8 +179,11 @@ def _splits(record: Mapping[str, Any], k: int) -> list[dict[str, Any]]:
 
 
 def _source(contract: Contract, record: Mapping[str, Any], splits: list[dict[str, Any]]) -> dict[str, Any]:
+    seen = {c.get("name"): c for c in _columns_seen(record)}
     columns = [
-        {"name": c.name, "role": c.role, "privacy": c.privacy, "protected": c.protected, "modelled": c.modelled,
+        {"name": c.name, "missing_share": _share(seen.get(c.name, {}).get("missing_share"), record, contract.k),
+         "folded_categories": seen.get(c.name, {}).get("folded_categories"),
+         "role": c.role, "privacy": c.privacy, "protected": c.protected, "modelled": c.modelled,
          "target": c.name == contract.target, "entity": c.name == contract.entity, "description": c.description,
          "output": "as modelled" if c.modelled else
          "replaced by generated values" if c.generate.value == "generate" else "dropped"}
@@ -202,6 +204,19 @@ def _source(contract: Contract, record: Mapping[str, Any], splits: list[dict[str
     }
 
 
+def _columns_seen(record: Mapping[str, Any]) -> list[Mapping[str, Any]]:
+    columns = record.get("columns")
+    return [c for c in columns if isinstance(c, Mapping)] if isinstance(columns, list) else []
+
+
+def _share(share: Any, record: Mapping[str, Any], k: int) -> float | str | None:
+    """A share of private rows, or words where it stands for fewer than k of them."""
+    figure, rows = finite(share), finite(record.get("rows"))
+    if figure is None or rows is None:
+        return None
+    return f"fewer than {k} rows" if 0 < figure * rows < k else round(figure, 3)
+
+
 def _processing(contract: Contract, record: Mapping[str, Any]) -> dict[str, Any]:
     bounded = [c.name for c in contract.columns if c.minimum is not None or c.maximum is not None]
     rules = []
@@ -212,7 +227,8 @@ def _processing(contract: Contract, record: Mapping[str, Any]) -> dict[str, Any]
             rules.append(f"only known combinations of {', '.join(constraint.columns)}")
         else:
             rules.append(f"{constraint.total} = {' + '.join(constraint.parts)}")
-    kept = {key: value for key, value in tidy(plain(record), contract.k).items() if key not in ("rows", "entities")}
+    kept = {key: value for key, value in tidy(plain(record), contract.k).items() if key not in ("rows", "entities")
+            and not (key == "columns" and isinstance(value, list))}
     return {
         "bounds": {"origin": "declared in the contract and confirmed by a person", "columns": bounded},
         "rare_rule": f"Categories with fewer than {contract.k} entities are folded into one.", "k": contract.k,
@@ -236,31 +252,31 @@ def _model(contract: Contract, fit: Mapping[str, Any], generate: Mapping[str, An
     }
 
 
-def _plan(contract: Contract, plan: Mapping[str, Any]) -> dict[str, Any]:
-    changed = {(limit.gate, limit.key): limit for limit in contract.limits}
-    limits: dict[tuple[str, str], dict[str, Any]] = {}
-    for entry in _limit_entries(plan.get("limits") or {}):
-        limits[entry["gate"], entry["key"]] = entry
-    for name, limit in changed.items():
-        entry = limits.setdefault(name, {"gate": limit.gate, "key": limit.key, "default": None})
-        entry.update(value=limit.value, changed=True, reason=limit.reason)
-    known = ("limits", "changed", "digest")
-    return {"digest": plan.get("digest"), "limits": list(limits.values()),
-            "changed": len(changed), "rest": {key: value for key, value in plan.items() if key not in known}}
+def _attempts(contract: Contract, number: int, record: Any) -> dict[str, Any]:
+    """How often this contract was trained on, and who allowed more than it allows."""
+    record = record if isinstance(record, Mapping) else {}
+    return {
+        "made": number, "unpublished_before": record.get("unpublished"), "allowed": contract.max_attempts,
+        "acknowledged": record.get("acknowledged") or "",
+        "rule": "Every training against the same contract is counted, so that a limit cannot be passed by trying until "
+                "luck helps.",
+    }
 
 
-def _limit_entries(limits: Any) -> list[dict[str, Any]]:
-    """Rows ``gate, key, value, default, changed, reason`` from a list of them or from ``{gate: {key: value}}``."""
-    if isinstance(limits, Mapping):
-        limits = [
-            {**(value if isinstance(value, Mapping) else {"value": value}), "gate": gate, "key": key}
-            for gate, keys in limits.items() if isinstance(keys, Mapping) for key, value in keys.items()
-        ]
-    return [
-        {"gate": str(e["gate"]), "key": str(e["key"]), "value": e.get("value"), "default": e.get("default"),
-         "changed": False, "reason": ""}
-        for e in limits if isinstance(e, Mapping) and "gate" in e and "key" in e
-    ]
+def _plan(plan: Mapping[str, Any]) -> dict[str, Any]:
+    """Limits in force from :func:`validators.gates.plan` (``gates``: values by gate and name; ``changed``)."""
+    changes = {(c["gate"], c["limit"]): c for c in plan.get("changed") or []}
+    limits = []
+    for gate, values in (plan.get("gates") or {}).items():
+        for key, value in values.items():
+            change = changes.get((gate, key), {})
+            limits.append({"gate": gate, "key": key, "value": value, "default": change.get("default", value),
+                           "changed": bool(change), "loosened": bool(change.get("loosened")),
+                           "reason": change.get("reason", "")})
+    known = ("gates", "changed", "digest", "contract", "domain")
+    return {"digest": plan.get("digest"), "limits": limits, "changed": len(changes),
+            "loosened": sum(bool(c.get("loosened")) for c in changes.values()),
+            "rest": {key: value for key, value in plan.items() if key not in known}}
 
 
 def _threat_model(contract: Contract, results: Sequence[GateResult], plan: Mapping[str, Any]) -> dict[str, Any]:
@@ -276,7 +292,7 @@ def _threat_model(contract: Contract, results: Sequence[GateResult], plan: Mappi
             "Attributes: " + (f"what is the person's {', '.join(sensitive)}?" if sensitive else
                               "no column is declared sensitive, so nothing is looked for here."),
         ],
-        "panel": plain(plan.get("attack_panel") or plan.get("panel") or []),
+        "panel": plain(plan.get("attacks") or []),
         "not_tested": [*NOT_TESTED], "not_tested_by_gate": not_tested,
     }
 

@@ -80,7 +80,7 @@ def tidy(value: Any, k: int, *, counts: bool = True, key: str = "") -> Any:
             for name, item in value.items() if name.lower() not in FORBIDDEN
         }
     if isinstance(value, list):
-        return [tidy(item, k, counts=counts, key=key) for item in value]
+        return [tidy(item, k, counts=counts, key="" if isinstance(item, list) else key) for item in value]
     if counts and isinstance(value, int) and not isinstance(value, bool) and is_count(key):
         return rounded(value, k)
     return value
@@ -88,6 +88,11 @@ def tidy(value: Any, k: int, *, counts: bool = True, key: str = "") -> Any:
 
 def tidy_picture(picture: dict[str, Any], n: float | None, k: int) -> dict[str, Any]:
     """A picture fit to publish: shares of a private column rounded, bins with fewer than k of ``n`` blanked."""
+    if picture.get("kind") == "table":
+        counted = [is_count(str(name).lower().replace(" ", "_")) for name in picture.get("columns", [])]
+        rows = [[rounded(cell, k) if counts and isinstance(cell, int) and not isinstance(cell, bool) else cell
+                 for cell, counts in zip(row, counted, strict=False)] for row in picture.get("rows", [])]
+        return {**picture, "rows": rows}
     if picture.get("kind") != "marginal":
         return picture
     n = finite(picture.get("n")) or n
@@ -110,8 +115,17 @@ def _walk(value: Any, path: tuple[str, ...] = ()) -> Iterator[tuple[tuple[str, .
             yield from _walk(item, (*path, str(index)))
 
 
+def _check_table(picture: Mapping[str, Any], place: str, k: int) -> Iterator[str]:
+    for index, name in enumerate(picture.get("columns", [])):
+        if is_count(str(name).lower().replace(" ", "_")):
+            cells = [row[index] for row in picture.get("rows", []) if index < len(row)]
+            if any(isinstance(cell, int) and not isinstance(cell, bool) and 0 < cell < k for cell in cells):
+                yield f"{place}: column {name!r} has a count below {k}"
+
+
 def _check_marginal(picture: Mapping[str, Any], place: str, k: int, n: float | None) -> Iterator[str]:
-    labels, real = list(picture.get("labels", [])), list(picture.get("real", []))
+    real = list(picture.get("real", []))
+    labels = [str(label) for label in picture.get("labels", []) if not str(label).startswith("(")]
     n = finite(picture.get("n")) or n
     for index, share in enumerate(real):
         share = finite(share)
@@ -120,7 +134,7 @@ def _check_marginal(picture: Mapping[str, Any], place: str, k: int, n: float | N
             yield f"{place}: bin {index + 1} has fewer than {k} entities behind it"
     if picture.get("role") in ("numeric", "datetime"):
         for end, index in (("first", 0), ("last", len(labels) - 1)):
-            if labels and _CLOSED.match(str(labels[index])):
+            if labels and (_CLOSED.match(labels[index]) or " to " in labels[index]):
                 yield f"{place}: the {end} bin is closed and so shows an extreme value"
 
 
@@ -148,6 +162,8 @@ def disclosure_check(report: Mapping[str, Any], k: int) -> list[str]:
                 problems.append(f"{place}: a count that is not rounded to {ROUND_TO}")
         if isinstance(value, Mapping) and value.get("kind") == "marginal":
             problems.extend(_check_marginal(value, place, k, _entities(report)))
+        if isinstance(value, Mapping) and value.get("kind") == "table":
+            problems.extend(_check_table(value, place, k))
     return problems
 
 

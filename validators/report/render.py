@@ -14,11 +14,11 @@ from typing import Any
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
 
-from validators.report import svg, words
+from validators.report import charts, svg, words
 
 HERE = Path(__file__).parent
 PICTURE_BUDGET = 260_000  # letters of pictures on the page; what is left out stays in report.json
-SHOWN_AT_ONCE = 16  # pictures of one finding before the rest is folded away
+SHOWN_AT_ONCE = 16  # marginals of one finding before the rest is folded away
 TABLE_ROWS = 60
 LIST_ITEMS = 300
 _COUNT_WORDS = ("no", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine")
@@ -68,12 +68,15 @@ def _listed(names: Sequence[str]) -> str:
 
 
 def _pictures(gates: Sequence[Mapping[str, Any]]) -> list[list[dict[str, Any]]]:
-    """What to show under each finding of each gate: ``shown`` and ``folded`` pictures and how many are left out."""
+    """What to show under each finding of each gate: pictures of their own, marginals (the first ones at once, the
+    rest folded away), and how many were left out."""
     spent, pages = 0, []
     for g, gate in enumerate(gates):
         page = []
         for f, finding in enumerate(gate["findings"]):
-            drawn, left_out = [], 0
+            drawn: list[dict[str, Any]] = []
+            marginals: list[dict[str, Any]] = []
+            left_out = 0
             for p, picture in enumerate(finding.get("pictures", [])):
                 figure = _figure(picture, f"p{g}-{f}-{p}")
                 if figure is None:
@@ -82,8 +85,9 @@ def _pictures(gates: Sequence[Mapping[str, Any]]) -> list[list[dict[str, Any]]]:
                     left_out += 1
                     continue
                 spent += figure["size"]
-                drawn.append(figure)
-            page.append({"shown": drawn[:SHOWN_AT_ONCE], "folded": drawn[SHOWN_AT_ONCE:], "left_out": left_out})
+                (marginals if figure["kind"] == "marginal" else drawn).append(figure)
+            page.append({"drawn": drawn, "marginals": marginals[:SHOWN_AT_ONCE], "folded": marginals[SHOWN_AT_ONCE:],
+                         "left_out": left_out})
         pages.append(page)
     return pages
 
@@ -101,7 +105,7 @@ def _figure(picture: Mapping[str, Any], key: str) -> dict[str, Any] | None:
         return {"kind": kind, "title": title, "columns": [str(c) for c in picture.get("columns", [])], "rows": rows,
                 "numeric": numeric, "more": max(len(picture.get("rows", [])) - TABLE_ROWS, 0), "size": size,
                 "wide": True}
-    drawing = svg.draw(dict(picture), key)
+    drawing = charts.draw(dict(picture), key)
     if not drawing:
         return None
     return {"kind": kind, "title": title, "svg": Markup(drawing), "size": len(drawing), "legend": _legend(picture),
@@ -114,10 +118,11 @@ def _legend(picture: Mapping[str, Any]) -> list[tuple[str, str]]:
     kind = picture.get("kind")
     if kind in ("bars", "lines"):
         names = [words.shorten(str(s.get("name", "")), 40) for s in picture.get("series", [])][:4]
-        entries = [(f"{'s' if kind == 'bars' else 'c'}{i}", name) for i, name in enumerate(names)]
+        styles, family = svg.series_styles(names), "s" if kind == "bars" else "c"
+        entries = [(f"{family}{style}", name) for style, name in zip(styles, names, strict=True)]
         entries = entries if len(entries) > 1 or kind == "lines" else []
         if kind == "bars" and words.finite(picture.get("limit")) is not None:
-            entries.append(("limit", f"limit {words.number(picture['limit'], str(picture.get('unit', '')))}"))
+            entries.append(("limit", f"limit {words.threshold(picture['limit'], str(picture.get('unit', '')))}"))
         return entries
     if kind == "intervals":
         rows = picture.get("rows", [])
@@ -133,11 +138,14 @@ def _note(picture: Mapping[str, Any]) -> str:
         hidden = sum(words.finite(v) is None for v in picture.get("real", []))
         return f"{words.plural(hidden, 'real share')} not shown (too few entities)." if hidden else ""
     if kind == "heat":
-        unit = {"share": "per cent", "%": "per cent"}.get(str(picture.get("unit", "")), str(picture.get("unit", "")))
+        unit = str(picture.get("unit", ""))
+        unit = "per cent" if words.is_share(unit) else unit
         return " ".join(filter(None, (
-            f"Figures in {unit}." if unit else "", "Darker is larger.",
-            f"The first {svg.MOST_HEAT} of {labels} columns." if labels > svg.MOST_HEAT else "")))
-    count, most = (len(picture.get("rows", [])), svg.MOST_ROWS) if kind == "intervals" else (labels, svg.MOST_BARS)
+            f"Figures in {unit}." if unit else "", "The stronger the colour, the larger.",
+            f"The first {charts.MOST_HEAT} of {labels} columns." if labels > charts.MOST_HEAT else "")))
+    count, most = labels, charts.MOST_BARS
+    if kind == "intervals":
+        count, most = len(picture.get("rows", [])), charts.MOST_ROWS
     return f"The first {most} of {count}." if kind in ("bars", "intervals") and count > most else ""
 
 
@@ -158,8 +166,10 @@ def _environment() -> Environment:
         finalize=_escape_controls,
     )
     environment.filters.update(
-        number=words.number, with_unit=words.with_unit, seconds=words.seconds, shorten=words.shorten, label=_label,
-        plural=words.plural, strip=lambda finding: Markup(svg.strip(finding)),
+        number=words.number, threshold=words.threshold, seconds=words.seconds, shorten=words.shorten, label=_label,
+        plural=words.plural, sentence=words.sentence, named_unit=words.named_unit,
+        lowerfirst=lambda text: text[:1].lower() + text[1:] if text[1:2].islower() else text,
+        strip=lambda finding: Markup(charts.strip(finding)),
     )
     environment.globals.update(verdicts=words.VERDICTS, glossary=words.GLOSSARY, list_items=LIST_ITEMS)
     return environment

@@ -20,18 +20,18 @@ VERDICTS: dict[str, dict[str, str]] = {
 GLOSSARY: tuple[tuple[str, str], ...] = (
     ("Value and interval", "What was measured, and the range in which it plausibly lies at the level stated "
      "(95 % unless said otherwise). Entities (people, households) are resampled for it, not rows."),
-    ("Floor", "The same figure for a fresh sample of real rows that the generator never saw. No synthetic table can be "
-     "expected to do better, so figures are read as their distance from the floor."),
-    ("Limit", "Fixed before training and hashed into the plan. A figure passes only if the bad end of its interval, not "
-     "just the value, is on the right side of the limit: the burden is on the release."),
-    ("Pass, fail, inconclusive", "Inconclusive means that the question could not be answered, for example because there "
-     "were too few rows. It blocks a release exactly like a failure. A release needs every gate."),
-    ("Power", "The smallest effect that the test would have found with the rows it had. A test without power that finds "
-     "nothing says nothing."),
+    ("Floor", "The same figure for a fresh sample of real rows that the generator never saw. No synthetic table can "
+     "be expected to do better, so figures are read as their distance from the floor."),
+    ("Limit", "Fixed before training and hashed into the plan. A figure passes only if the bad end of its interval, "
+     "not just the value, is on the right side of the limit: the burden is on the release."),
+    ("Pass, fail, inconclusive", "Inconclusive means that the question could not be answered, for example because "
+     "there were too few rows. It blocks a release exactly like a failure. A release needs every gate."),
+    ("Power", "The smallest effect that the test would have found with the rows it had. A test without power that "
+     "finds nothing says nothing."),
     ("Train, holdout, reference", "Three parts of the real table that share no entity. The generator learns from train "
      "alone; holdout and reference give floors and controls."),
-    ("Synthetic, real", "Synthetic values are drawn filled, real values as an outline or a tick. Real figures stand for "
-     "at least k entities each; outer bins are open, so that no smallest or largest value is shown."),
+    ("Synthetic, real", "Synthetic values are drawn filled, real values as an outline or a tick. Real figures stand "
+     "for at least k entities each; outer bins are open, so that no smallest or largest value is shown."),
 )
 
 # Left-to-right and right-to-left marks, embeddings, overrides, isolates: they could make a label read as another.
@@ -90,6 +90,22 @@ def _digits(value: float) -> str:
     return f"{mantissa}×10{str(int(exponent)).translate(str.maketrans('-0123456789', '⁻⁰¹²³⁴⁵⁶⁷⁸⁹'))}"
 
 
+def is_share(unit: str) -> bool:
+    """True for units that are printed as per cent: ``%``, ``share``, ``share of ...``."""
+    return unit == "%" or unit.split(" ")[0] == "share"
+
+
+def named_unit(unit: str) -> str:
+    """What of the unit is not in the figure already: ``AUC``; ``of single rows`` for a share of single rows."""
+    return "" if unit == "%" else unit.removeprefix("share").strip() if is_share(unit) else unit
+
+
+def sentence(text: str) -> str:
+    """``text`` with a capital at its beginning and a full stop at its end."""
+    text = clean(text).strip()
+    return text and text[:1].upper() + text[1:] + ("" if text[-1] in ".!?…" else ".")
+
+
 def number(value: Any, unit: str = "") -> str:
     """A figure for a person: about three significant digits, a share as per cent, a dash if there is none."""
     if isinstance(value, str):
@@ -97,8 +113,8 @@ def number(value: Any, unit: str = "") -> str:
     figure = finite(value)
     if figure is None:
         return DASH
-    if unit in ("share", "%"):
-        figure = figure * 100 if unit == "share" else figure
+    if is_share(unit):
+        figure = figure if unit == "%" else figure * 100
         size = abs(figure)
         places = 0 if figure == 0 or size == 100 else 1 if size >= 10 else 2 if size >= 0.995 else 3
         text = f"{figure:,.{places}f}\u00a0%"
@@ -107,10 +123,14 @@ def number(value: Any, unit: str = "") -> str:
     return text.replace("-", "−")
 
 
-def with_unit(value: Any, unit: str = "") -> str:
-    """:func:`number` followed by the unit, where the unit is not already in it."""
-    text = number(value, unit)
-    return text if text == DASH or unit in ("", "share", "%") else f"{text}\u00a0{unit}"
+def threshold(value: Any, unit: str = "") -> str:
+    """A limit or a setting: exact as it was written, not padded to significant digits."""
+    figure = finite(value)
+    if figure is None or not 1e-4 <= abs(figure) < 1e6:
+        return number(value, unit)
+    figure = figure * 100 if is_share(unit) and unit != "%" else figure
+    text = f"{figure:,.6g}" if abs(figure) < 1000 else f"{figure:,.10g}"
+    return (f"{text}\u00a0%" if is_share(unit) else text).replace("-", "−")
 
 
 def seconds(value: Any) -> str:

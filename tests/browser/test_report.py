@@ -1,0 +1,164 @@
+"""The report in a real browser: no request, no error, readable in both themes, on paper and on a telephone."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+import pytest
+
+from validators.finding import Verdict
+from validators.report import render
+
+pytestmark = pytest.mark.browser
+FLAGS = ["--no-sandbox", "--disable-gpu", "--disable-background-networking", "--disable-component-update",
+         "--disable-sync"]
+LONG = "an_unreasonably_long_column_name_without_any_place_to_break_" * 4
+
+CONTRAST = """() => {
+  const channel = v => { v /= 255; return v <= .04045 ? v / 12.92 : ((v + .055) / 1.055) ** 2.4; };
+  const parse = c => (c.match(/[\\d.]+/g) || []).map(Number);
+  const light = ([r, g, b]) => .2126 * channel(r) + .7152 * channel(g) + .0722 * channel(b);
+  const ground = e => { for (; e; e = e.parentElement) { const c = parse(getComputedStyle(e).backgroundColor);
+    if (c.length === 3 || c[3] === 1) return c; } return [255, 255, 255]; };
+  const bad = []; let seen = 0;
+  const walker = document.createTreeWalker(document.body, NodeFilter.SHOW_TEXT);
+  while (walker.nextNode()) {
+    const e = walker.currentNode.parentElement;
+    if (!walker.currentNode.textContent.trim() || e.closest('desc, svg title, .sr, .skip, symbol, .cell')) continue;
+    if (!e.getClientRects().length) continue;
+    const style = getComputedStyle(e), ink = e.namespaceURI.endsWith('svg') ? style.fill : style.color;
+    const a = light(parse(ink)), b = light(ground(e)), ratio = (Math.max(a, b) + .05) / (Math.min(a, b) + .05);
+    seen += 1;
+    if (ratio < 4.5) bad.push([ratio.toFixed(2), ink, walker.currentNode.textContent.trim().slice(0, 30)]);
+  }
+  return {seen, bad};
+}"""
+
+
+@pytest.fixture(scope="module")
+def browser() -> Iterator[Any]:
+    program = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
+    if program is None:
+        pytest.skip("no Chromium on this machine (apt-get install chromium)")
+    from playwright.sync_api import sync_playwright
+
+    with sync_playwright() as playwright:
+        chromium = playwright.chromium.launch(executable_path=program, args=FLAGS)
+        yield chromium
+        chromium.close()
+
+
+@pytest.fixture(scope="module")
+def files(example: ModuleType, tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
+    folder = tmp_path_factory.mktemp("report")
+    gates = example.results()
+    columns = example.contract().columns
+    long_names = tuple(type(c)(name=LONG + str(i), role=c.role) for i, c in enumerate(columns))
+    reports = {
+        "pass": example.report(),
+        "fail": example.report(example.spoil(gates, "leakage.copies", Verdict.FAIL, remedy="train on more rows")),
+        "inconclusive": example.report(example.spoil(gates, "leakage.outliers", Verdict.INCONCLUSIVE)),
+        "empty": example.report([]),
+        "long": example.report(gates, name=LONG, columns=long_names, reviewers=(LONG,)),
+    }
+    for name, report in reports.items():
+        (folder / f"{name}.html").write_text(render(json.loads(json.dumps(report))), encoding="utf-8")
+    return {name: folder / f"{name}.html" for name in reports}
+
+
+def open_page(browser: Any, path: Path, *, width: int = 1280, height: int = 800, scheme: str = "light") -> Any:
+    page = browser.new_context(viewport={"width": width, "height": height}, color_scheme=scheme).new_page()
+    page.requests, page.complaints = [], []
+    page.on("request", lambda request: page.requests.append(request.url))
+    page.on("console", lambda message: page.complaints.append(message.text))
+    page.on("pageerror", lambda error: page.complaints.append(str(error)))
+    page.goto(path.as_uri())
+    return page
+
+
+@pytest.mark.parametrize("name", ["pass", "fail", "inconclusive", "empty", "long"])
+@pytest.mark.parametrize("width", [360, 1280])
+def test_one_request_no_complaint_no_overflow_and_the_verdict_first(browser: Any, files: dict[str, Path], name: str,
+                                                                    width: int) -> None:
+    page = open_page(browser, files[name], width=width, height=640)
+    assert page.requests == [files[name].as_uri()]
+    assert page.complaints == []
+    assert page.evaluate("document.documentElement.scrollWidth") <= width
+    if name != "long":
+        box = page.locator(".ruling").bounding_box()
+        assert box["y"] + box["height"] <= 640 and box["width"] > 100
+    word = {"pass": "Pass", "fail": "Fail", "inconclusive": "Inconclusive", "empty": "Inconclusive", "long": "Pass"}
+    assert page.locator(".ruling strong").inner_text() == word[name]
+    page.context.close()
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+@pytest.mark.parametrize("name", ["pass", "fail", "inconclusive"])
+def test_text_has_contrast_in_both_themes(browser: Any, files: dict[str, Path], name: str, scheme: str) -> None:
+    page = open_page(browser, files[name], scheme=scheme)
+    found = page.evaluate(CONTRAST)
+    assert found["seen"] > 300
+    assert found["bad"] == []
+    page.context.close()
+
+
+def test_the_dark_theme_is_dark(browser: Any, files: dict[str, Path]) -> None:
+    shade = {}
+    for scheme in ("light", "dark"):
+        page = open_page(browser, files["pass"], scheme=scheme)
+        shade[scheme] = page.evaluate("getComputedStyle(document.body).backgroundColor.match(/\\d+/g).map(Number)")
+        page.context.close()
+    assert min(shade["light"]) > 240 and max(shade["dark"]) < 40
+
+
+def test_it_prints_with_the_caveat_on_every_page(browser: Any, files: dict[str, Path], tmp_path: Path) -> None:
+    page = open_page(browser, files["pass"], scheme="dark")
+    page.pdf(path=str(tmp_path / "report.pdf"), prefer_css_page_size=True, print_background=True)
+    page.emulate_media(media="print")
+    assert page.evaluate("getComputedStyle(document.body).backgroundColor") == "rgb(255, 255, 255)"
+    page.context.close()
+    data = (tmp_path / "report.pdf").read_bytes()
+    assert data.startswith(b"%PDF") and len(data) > 50_000
+    if shutil.which("pdftotext") is None:
+        pytest.skip("printed, but there is no pdftotext to read it with (apt-get install poppler-utils)")
+    import subprocess
+
+    text = subprocess.run(["pdftotext", str(tmp_path / "report.pdf"), "-"], capture_output=True, check=True, text=True)
+    pages = text.stdout.split("\f")[:-1]
+    assert len(pages) > 4
+    assert all("Attacks that found nothing do not prove absence." in one for one in pages)
+    assert "Critic" not in pages[0] and "Validation nll" in text.stdout  # folded records are printed open
+
+
+def test_a_screen_reader_hears_headings_landmarks_tables_and_pictures(browser: Any, files: dict[str, Path]) -> None:
+    page = open_page(browser, files["fail"], width=360)
+    heard = page.locator("body").aria_snapshot()
+    for line in ("banner", "main", "contentinfo", 'navigation "Contents"', 'heading "census-income 1.2.0" [level=1]',
+                 'heading "What the verdict rests on" [level=2]', 'heading "Leakage Fail" [level=2]', "table",
+                 'img "age: real against synthetic', "strong: Fail"):
+        assert line in heard, line
+    assert 'row "Leakage Fail Exact copies' in heard  # rows stay rows when a small screen stacks them
+    page.context.close()
+
+
+def test_the_keyboard_reaches_the_skip_link_and_the_contents(browser: Any, files: dict[str, Path]) -> None:
+    page = open_page(browser, files["pass"])
+    page.keyboard.press("Tab")
+    assert page.evaluate("document.activeElement.className") == "skip"
+    assert page.evaluate("document.activeElement.getBoundingClientRect().left") >= 0
+    page.keyboard.press("Enter")
+    assert page.evaluate("location.hash") == "#rests-on"
+    page.context.close()
+
+
+def test_the_contents_stay_in_view_on_a_wide_screen(browser: Any, files: dict[str, Path]) -> None:
+    page = open_page(browser, files["pass"])
+    page.evaluate("window.scrollTo(0, 4000)")
+    box = page.locator("nav").bounding_box()
+    assert 0 <= box["y"] < 200
+    page.context.close()
