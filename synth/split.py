@@ -48,7 +48,7 @@ def _strata(entity: np.ndarray, target: np.ndarray, entities: int) -> np.ndarray
             return np.zeros(entities, np.int64)
         edges = np.unique(np.nanquantile(mean, np.linspace(0, 1, QUANTILE_BINS + 1)[1:-1]))
         return np.where(np.isnan(mean), 0, 1 + np.searchsorted(edges, mean))
-    classes, names = pd.factorize(pd.array(target, dtype="str"), sort=True)
+    classes, names = pd.factorize(pd.Series(target, dtype="str"), sort=True)
     known = classes >= 0
     width = max(len(names), 1)
     pairs, counts = np.unique(entity[known] * width + classes[known], return_counts=True)

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from synth.contract.model import Contract
 from synth.errors import Problems, UserError
 from synth.progress import Progress, Silent
-from synth.tabular.ingest import Scan, open_scan, refuse_unconfirmed
+from synth.tabular.ingest import Scan, open_scan, refuse
 from synth.tabular.readers import LabelReader
 
 FEW_ROWS = 1_000  # below, most gates cannot tell a good table from a bad one
@@ -28,7 +28,7 @@ def check(contract: Contract) -> list[UserError]:
 
 def examine(contract: Contract, *, progress: Progress | None = None) -> Examination:
     """Read the data once against the contract. Nothing is written."""
-    problems = refuse_budget(contract) + refuse_unconfirmed(contract)
+    problems = refuse(contract)
     try:
         scan = open_scan(contract)
         for _ in scan.batches(progress or Silent()):
@@ -39,14 +39,6 @@ def examine(contract: Contract, *, progress: Progress | None = None) -> Examinat
     except UserError as error:
         return Examination(problems=(*problems, error), notes=())
     return Examination(problems=tuple(problems), notes=tuple(_notes(scan)))
-
-
-def refuse_budget(contract: Contract) -> list[UserError]:
-    """A privacy budget is a promise; until training can keep it, a run that asks for one is refused."""
-    if contract.budget is None:
-        return []
-    return [UserError("the contract asks for a differential-privacy budget, which training cannot keep yet",
-                      where=str(contract.path), todo="remove `synthesis.budget`; the leakage gate measures instead")]
 
 
 def _notes(scan: Scan) -> list[UserError]:

@@ -21,6 +21,22 @@ _CODECS = {".gz": "gzip", ".bz2": "bz2", ".zst": "zstd"}
 _MARKS = {codecs.BOM_UTF16_LE: "utf-16", codecs.BOM_UTF16_BE: "utf-16"}
 
 
+def guess_options(fs: Any, path: str) -> dict[str, str]:
+    """Delimiter and encoding of a CSV file, guessed from its first megabyte (for drafting a contract)."""
+    with open_binary(fs, path) as file:
+        start: bytes = file.read(_HEADER_BYTES)
+    if path.lower().endswith((*_CODECS, ".xz", ".zip")):
+        return {}
+    encoding = next((name for mark, name in _MARKS.items() if start.startswith(mark)), "utf-8")
+    try:
+        text = codecs.getincrementaldecoder(encoding)().decode(start)
+    except UnicodeDecodeError:
+        encoding, text = "cp1252", start.decode("cp1252", errors="replace")
+    first = text.lstrip("\ufeff").split("\n", 1)[0]
+    delimiter = max(",;\t|", key=first.count)  # the comma wins a tie
+    return {"delimiter": delimiter, "encoding": encoding}
+
+
 class CsvPart:
     """A CSV file (plain or .gz, .bz2, .zst) with a header row."""
 

@@ -127,12 +127,17 @@ def match_columns(contract: Contract, source: Source) -> list[UserError]:
     return missing + extra
 
 
-def refuse_unconfirmed(contract: Contract) -> list[UserError]:
-    """Columns whose bounds a person still has to confirm."""
-    return [UserError(f"the bounds of column {c.name!r} are not confirmed", where=place_of(contract, c),
-                      todo="fill in minimum and maximum from what you know (not from the data), or remove them, "
-                           "and set `synthesis.boundsConfirmed` to true")
-            for c in contract.columns if c.modelled and not c.bounds_confirmed]
+def refuse(contract: Contract) -> list[UserError]:
+    """What stops a run before the data is touched: unconfirmed bounds, and promises that cannot be kept yet."""
+    found = [UserError(f"the bounds of column {c.name!r} are not confirmed", where=place_of(contract, c),
+                       todo="fill in minimum and maximum from what you know (not from the data), or remove them, "
+                            "and set `synthesis.boundsConfirmed` to true")
+             for c in contract.columns if c.modelled and not c.bounds_confirmed]
+    if contract.budget is not None:
+        found.append(UserError("the contract asks for a differential-privacy budget, which training cannot keep yet",
+                               where=str(contract.path),
+                               todo="remove `synthesis.budget`; the leakage gate measures instead"))
+    return found
 
 
 def ingest(contract: Contract, out: Path, *, progress: Progress) -> dict[str, Any]:
@@ -141,9 +146,8 @@ def ingest(contract: Contract, out: Path, *, progress: Progress) -> dict[str, An
     Returns a value-free record: rows, entities and, per column, role, missing share and folded categories.
     Raises :class:`~synth.errors.Problems` with everything that is wrong with the data.
     """
-    unconfirmed = refuse_unconfirmed(contract)
-    if unconfirmed:
-        raise Problems(unconfirmed)
+    if refused := refuse(contract):
+        raise Problems(refused)
     scan = open_scan(contract)
     spool = out / "spool.parquet"
     try:
@@ -268,7 +272,7 @@ def finish(reader: Reader, values: Any, entities: np.ndarray, k: int) -> Finishe
         codes = values().combine_chunks()
         present = codes.is_valid().to_numpy(zero_copy_only=False)
         codes = codes.fill_null(0).to_numpy()
-        kept = entities_per_code(codes[present], entities[present], len(labels)) >= k
+        kept = shared_by(codes[present], entities[present], len(labels), k)
         rare_share = float((~kept[codes[present]]).mean()) if present.any() else 0.0
     words = list(declared) if declared is not None else [w for w, good in zip(labels, kept, strict=True) if good]
     if declared is None or not ordinal:
@@ -286,13 +290,16 @@ def finish(reader: Reader, values: Any, entities: np.ndarray, k: int) -> Finishe
     return Finished(schema=schema, codes=mapped, folded=int((~kept).sum()), folded_share=rare_share)
 
 
-def entities_per_code(codes: np.ndarray, entities: np.ndarray, labels: int) -> np.ndarray:
-    """Number of different entities behind each code, shape (labels,)."""
+def shared_by(codes: np.ndarray, entities: np.ndarray, labels: int, k: int) -> np.ndarray:
+    """Whether at least ``k`` different entities are behind each code, shape (labels,)."""
     if not len(codes):
-        return np.zeros(labels, np.int64)
+        return np.zeros(labels, bool)
+    rows = np.bincount(codes, minlength=labels)
+    kept = rows >= k * int(np.bincount(entities).max())  # enough rows, however they are shared out
+    doubtful = ~kept[codes]
     span = int(entities.max()) + 1
-    pairs = np.unique(codes.astype(np.int64) * span + entities)
-    return np.bincount(pairs // span, minlength=labels)
+    pairs = np.unique(codes[doubtful].astype(np.int64) * span + entities[doubtful])
+    return kept | (np.bincount(pairs // span, minlength=labels) >= k)
 
 
 def _number_values(values: pa.Array, column: ColumnSchema) -> np.ndarray:

@@ -87,6 +87,16 @@ def open_source(source: str, options: Mapping[str, str] | Iterable[tuple[str, st
                   size=sum(int(fs.size(p) or 0) for p in paths))
 
 
+def guess_options(source: str) -> dict[str, str]:
+    """Reading options of a source nobody has described yet: format, and for CSV delimiter and encoding."""
+    from synth.tabular import csv_part
+
+    fs, paths = _locate(source, {})
+    if _format(fs, paths[0], None) == "parquet":
+        return {"format": "parquet"}
+    return {"format": "csv", **csv_part.guess_options(fs, paths[0])}
+
+
 def _difference(first: Part, other: Part) -> str | None:
     """What is different in another file of the same folder, in words, or ``None``."""
     mine, theirs = dict(first.columns), dict(other.columns)
