@@ -138,9 +138,9 @@ def _finding(identity: str, title: str, hits: Hits, significance: float, method:
         id=identity, title=title, value=st.number(rate, 4), low=st.number(rate - step, 4),
         high=st.number(rate + step, 4), unit="share of single rows", floor=st.number(floor, 4), n=st.rounded(
             hits.train_singles), verdict=verdict,
-        method=f"{method}; single rows of train hit against single rows of holdout hit (exchangeable pieces), in tables where "
-               f"rows are never shared by chance against fresh rows (Fisher); p = {p:.2g}, a failure below "
-               f"{significance:g}",
+        method=f"{method}; single rows of train hit against single rows of holdout hit (exchangeable pieces), in "
+               f"tables where rows are never shared by chance against fresh rows (Fisher); p = {p:.2g}, a failure "
+               f"below {significance:g}",
         power=f"about {max(10, round(4 * np.sqrt(max(hits.train_hits, 1)))):,} copies beyond chance (a share of "
               f"{max(smallest, 10 / max(hits.train_singles, 1)):.4f})",
         remedy="the generator reproduces training rows: train shorter, use more rows or a smaller model",

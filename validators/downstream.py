@@ -32,7 +32,7 @@ class Limits:
     * over_independent: TSTR must beat the same table with every column shuffled, by more than 0.
     * bias: gap between groups at most .05 larger than in the real table (same source).
     * representation: a group's share at least .80 and at most 1.25 of its real share (the four-fifths rule).
-    * minimum_rows: holdout rows with an answer, below which nothing is judged.
+    * minimum_rows: untouched rows with an answer, below which nothing is judged.
     """
 
     loss: float = field(default=-0.05, metadata={"direction": "at least"})
@@ -80,6 +80,12 @@ def _sample(frame: pd.DataFrame, entities: np.ndarray, rows: int, seed: int, nam
     return frame.iloc[st.choose(entities, rows, generator(seed, "downstream", name))].reset_index(drop=True)
 
 
+def untouched(evidence: TableEvidence) -> tuple[pd.DataFrame, np.ndarray]:
+    """Holdout and reference together (models are tested on both: neither was trained on), and their entities."""
+    frame = pd.concat([evidence.holdout, evidence.reference], ignore_index=True)
+    return frame, np.concatenate([evidence.entities["holdout"], -1 - evidence.entities["reference"]])
+
+
 def _tables(evidence: TableEvidence, *, gain: bool) -> dict[str, pd.DataFrame]:
     """Training tables of one size; with ``gain`` also the enlarged ones."""
     rows = min(len(evidence.train), len(evidence.synthetic), ROWS)
@@ -95,11 +101,11 @@ def _tables(evidence: TableEvidence, *, gain: bool) -> dict[str, pd.DataFrame]:
 
 
 def _judge(problem: Problem, tables: dict[str, pd.DataFrame], evidence: TableEvidence, family: str) -> _Scores:
-    truth = problem.answers(evidence.holdout)
+    test, entities = untouched(evidence)
+    truth = problem.answers(test)
     keep = np.isfinite(truth)
-    test, truth = evidence.holdout[keep].reset_index(drop=True), truth[keep]
-    weights = st.entity_weights(evidence.entities["holdout"][keep], st.DRAWS,
-                                generator(evidence.seed, "downstream", "bootstrap"))
+    test, truth = test[keep].reset_index(drop=True), truth[keep]
+    weights = st.entity_weights(entities[keep], st.DRAWS, generator(evidence.seed, "downstream", "bootstrap"))
     value, draws = {}, {}
     for name, table in tables.items():
         seed = derive(evidence.seed, "downstream", problem.target)
@@ -114,7 +120,7 @@ def _task(evidence: TableEvidence, limits: Limits, target: str) -> list[Finding]
     problem = Problem.fit(evidence.reference, evidence.schema, target, regression=regression, k=evidence.contract.k,
                           seed=evidence.seed)
     least = int(limits.minimum_rows)
-    truth = problem.answers(evidence.holdout)
+    truth = problem.answers(untouched(evidence)[0])
     usable = problem.usable(truth, least) and problem.usable(problem.answers(evidence.train), least)
     if not usable or len(evidence.synthetic) < least:
         return [Finding(
@@ -153,10 +159,10 @@ def _loss(s: _Scores, family: str, target: str, unit: str, rows: int, limits: Li
         id=f"downstream.loss.{family}", title=f"Loss on {target} when trained on synthetic rows ({family})",
         value=st.number(value), low=st.number(low), high=st.number(high), unit=unit, floor=0.0, limit=limits.loss,
         direction="at least", n=rows, verdict=verdict,
-        method="train on synthetic minus train on real rows, same number of rows, tested on holdout; paired "
-               "bootstrap over holdout entities",
+        method="train on synthetic minus train on real rows, same number of rows, tested on untouched rows (holdout and "
+               "reference); paired bootstrap over entities",
         power=f"a loss of {st.detectable(error):.3f} at n = {rows:,} with 80 % power",
-        remedy=(f"about {needed:,} holdout rows would settle it at this value" if needed and value > limits.loss
+        remedy=(f"about {needed:,} untouched rows would settle it at this value" if needed and value > limits.loss
                 else "the dependence of the target on the other columns is lost: see the pairs of the target"),
         detail={"real": st.number(s.value["real"]), "synthetic": st.number(s.value["synthetic"]),
                 "learnable": learnable})
@@ -170,7 +176,7 @@ def _over_independent(s: _Scores, family: str, unit: str, rows: int, limits: Lim
         value=st.number(value), low=st.number(low), high=st.number(high), unit=unit, limit=limits.over_independent,
         direction="at least", n=rows,
         verdict=st.at_least(value, low - 1e-9, limits.over_independent) if possible else Verdict.INFO,
-        method="against the same synthetic table with every column shuffled; paired bootstrap over holdout entities",
+        method="against the same synthetic table with every column shuffled; paired bootstrap over entities",
         power=f"a gain of {st.detectable(error):.3f} at n = {rows:,} with 80 % power",
         remedy="the synthetic table teaches no more than its marginals do")
 
@@ -182,7 +188,7 @@ def _gain(s: _Scores, family: str, other: str, unit: str, rows: int) -> Finding:
     return Finding(
         id=f"downstream.gain.{kind}.{family}", title=f"Real and synthetic over {other} ({family})",
         value=st.number(value), low=st.number(low), high=st.number(high), unit=unit, limit=0.0, direction="at least",
-        n=rows, verdict=Verdict.INFO, method="paired bootstrap over holdout entities",
+        n=rows, verdict=Verdict.INFO, method="paired bootstrap over entities",
         power=f"a gain of {st.detectable(error):.3f} at n = {rows:,} with 80 % power", remedy=word)
 
 
@@ -201,23 +207,23 @@ def _surrogate(evidence: TableEvidence, limits: Limits) -> list[Finding]:
             break
         problem = Problem.fit(evidence.reference, evidence.schema, column.name, regression=column.is_number,
                               k=evidence.contract.k, seed=evidence.seed)
-        parts = (evidence.holdout, evidence.train)
+        parts = (untouched(evidence)[0], evidence.train)
         if len(evidence.synthetic) < least or not all(problem.usable(problem.answers(p), least) for p in parts):
             continue
         scores = _judge(problem, tables, evidence, "boosting")
         if scores.difference("real", "independent")[1] > 0.02:  # only what the other columns do tell
             chosen.append((column.name, scores))
     if not chosen:
-        enough = min(len(evidence.holdout), len(evidence.train), len(evidence.synthetic)) >= least
+        enough = min(len(untouched(evidence)[0]), len(evidence.train), len(evidence.synthetic)) >= least
         return [asked, Finding(
             id="downstream.surrogate", title="Mean loss over predicted columns", value=None,
             verdict=Verdict.INCONCLUSIVE, limit=limits.loss, direction="at least",
             remedy="no column can be predicted from the others: name a target" if enough
-            else f"provide at least {least} holdout rows")]
+            else f"provide at least {least} untouched rows")]
     value = float(np.mean([s.difference("synthetic", "real")[0] for _, s in chosen]))
     draws = np.mean([s.draws["synthetic"] - s.draws["real"] for _, s in chosen], axis=0)
     low, high = st.bounds(value, draws)
-    rows = st.rounded(len(evidence.holdout))
+    rows = st.rounded(len(evidence.holdout) + len(evidence.reference))
     names = [name for name, _ in chosen]
     series: dict[str, list[float | None]] = {
         t: [st.number(s.value[t]) for _, s in chosen] for t in ("real", "synthetic", "independent")}
@@ -226,7 +232,7 @@ def _surrogate(evidence: TableEvidence, limits: Limits) -> list[Finding]:
         low=st.number(low), high=st.number(high), unit="AUC or R2", floor=0.0, limit=limits.loss,
         direction="at least", n=rows, verdict=st.at_least(value, low, limits.loss),
         method=f"each of {len(chosen)} columns predicted from the others by boosting: train on synthetic minus train "
-               "on real, tested on holdout; paired bootstrap over holdout entities",
+               "on real, tested on untouched rows (holdout and reference); paired bootstrap over entities",
         power=f"a mean loss of {st.detectable(st.standard_error(draws)):.3f} at n = {rows:,} with 80 % power",
         remedy="dependences between columns are lost: see the pairs that fidelity names",
         detail={"columns": names, "pictures": [pictures.bars("Predicting a column from the others", names, series,

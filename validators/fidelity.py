@@ -6,19 +6,17 @@ between two disjoint real samples of the same size. What is judged is the excess
 
 from __future__ import annotations
 
-import itertools
 import time
 from dataclasses import dataclass, field
-from typing import Any
 
 import numpy as np
 import pandas as pd
-import scipy.sparse as sparse
 
 from synth.seeds import derive, generator
 from synth.tabular.evidence import TableEvidence
 from validators import pictures
 from validators import statistics as st
+from validators.dependence import PAIRS, dependence, pairs_of, weighted_counts
 from validators.discriminator import Separation, separate
 from validators.encode import Binning, Features
 from validators.finding import Finding, GateResult, Verdict
@@ -26,7 +24,7 @@ from validators.finding import Finding, GateResult, Verdict
 TITLE = "Fidelity"
 QUESTION = "Does the synthetic table look like fresh rows of the same population?"
 GRID, PAIR_BINS, LABELS, PAIR_LABELS = 200, 8, 200, 12  # states a column
-PAIRS, PAIR_ROWS, ROWS = 600, 6_000, 10_000  # caps that bound the time; what they leave out is stated
+PAIR_ROWS, ROWS = 6_000, 10_000  # caps that bound the time; what they leave out is stated
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -114,12 +112,6 @@ def _excess(counts: list[np.ndarray], distance) -> np.ndarray:  # type: ignore[n
     return 0.5 * (distance(one, holdout) + distance(two, reference)) - distance(holdout, reference)
 
 
-def _counts(codes: np.ndarray, states: int, weights: np.ndarray) -> np.ndarray:
-    """Weighted counts (states, draws)."""
-    hits = sparse.csr_matrix((np.ones(len(codes), np.float32), (codes, np.arange(len(codes)))), (states, len(codes)))
-    return hits @ weights
-
-
 def _weights(sample: Arms, evidence: TableEvidence, name: str) -> list[np.ndarray]:
     """Entity-bootstrap weights of the four arms; the first draw is the data itself."""
     rng = generator(evidence.seed, "fidelity", name, "bootstrap")
@@ -137,7 +129,8 @@ def _shapes(evidence: TableEvidence, limits: Limits) -> list[Finding]:
     for column in evidence.schema.columns:
         distance = st.kolmogorov if column.is_number else st.total_variation
         states = binning.states(column.name)
-        counts = [_counts(binning.codes(f, column.name), states, w) for f, w in zip(frames, weights, strict=True)]
+        counts = [weighted_counts(binning.codes(f, column.name), states, w)
+                  for f, w in zip(frames, weights, strict=True)]
         excess.append(_excess(counts, distance))
         floors.append(float(distance(counts[0], counts[1])[0]))
     found = np.array(excess)
@@ -162,10 +155,7 @@ def _marginals(evidence: TableEvidence) -> list[dict]:
 
 def _pairs(evidence: TableEvidence, limits: Limits) -> list[Finding]:
     names = evidence.schema.names
-    pairs = list(itertools.combinations(range(len(names)), 2))
-    if len(pairs) > PAIRS:
-        chosen = generator(evidence.seed, "fidelity", "pairs").choice(len(pairs), PAIRS, replace=False)
-        pairs = [pairs[i] for i in sorted(chosen)]
+    pairs = pairs_of(names, PAIRS, evidence.seed)
     sample = arms(evidence, PAIR_ROWS, "pairs")
     weights = _weights(sample, evidence, "pairs")
     binning = Binning.fit(evidence.reference, evidence.schema, PAIR_BINS, PAIR_LABELS)
@@ -173,15 +163,12 @@ def _pairs(evidence: TableEvidence, limits: Limits) -> list[Finding]:
     codes = [{n: binning.codes(f, n) for n in names} for f in frames]
     excess, floors = np.empty((len(pairs), st.DRAWS + 1)), np.empty(len(pairs))
     grid = np.full((len(names), len(names)), np.nan)
-    kept, real = np.zeros(st.DRAWS + 1), np.zeros(st.DRAWS + 1)
     for row, (a, b) in enumerate(pairs):
         width = binning.states(names[b])
         states = binning.states(names[a]) * width
-        counts = [_counts(c[names[a]] * width + c[names[b]], states, w) for c, w in zip(codes, weights, strict=True)]
+        counts = [weighted_counts(c[names[a]] * width + c[names[b]], states, w)
+                  for c, w in zip(codes, weights, strict=True)]
         excess[row] = _excess(counts, st.total_variation)
-        holdout, reference, one, two = (_dependence(c, width) for c in counts)
-        kept += 0.5 * ((one * holdout).sum(axis=0) + (two * reference).sum(axis=0))
-        real += (holdout * reference).sum(axis=0)
         floors[row] = st.total_variation(counts[0], counts[1])[0]
         grid[a, b] = grid[b, a] = excess[row, 0]
     method = ("total variation of two columns on fixed reference bins, excess over holdout against reference at the "
@@ -190,35 +177,7 @@ def _pairs(evidence: TableEvidence, limits: Limits) -> list[Finding]:
     return [*_mean_and_worst("fidelity.pair", "pair", excess, floors, labels, limits.pair_mean, limits.pair_worst,
                              sample.rows, method,
                              [pictures.heat("Excess of each pair of columns over the floor", names, grid, "share")]),
-            _kept(kept, real, limits.dependence, sample.rows)]
-
-
-def _dependence(counts: np.ndarray, width: int) -> np.ndarray:
-    """Joint share minus the product of its margins, per cell: (cells, draws)."""
-    joint = counts.reshape(-1, width, counts.shape[1]) / np.maximum(counts.sum(axis=0), 1e-12)
-    product = joint.sum(axis=1, keepdims=True) * joint.sum(axis=0, keepdims=True)
-    return np.asarray((joint - product).reshape(counts.shape))
-
-
-def _kept(kept: np.ndarray, real: np.ndarray, limit: float, rows: int) -> Finding:
-    """Inner product of synthetic and real dependence over that of two real samples; data first, then draws.
-
-    The samples are disjoint, so their noise is uncorrelated and neither product is biased by the sample size.
-    """
-    common: dict[str, Any] = dict(id="fidelity.dependence", title="Dependence between columns that is kept", unit="ratio", floor=1.0,
-                  limit=limit, direction="at least", n=st.rounded(rows))
-    if st.bounds(float(real[0]), real[1:], 0.99)[0] <= 0:
-        return Finding(**common, verdict=Verdict.INFO, value=None,
-                       method="real columns show no dependence at this size: there is none to keep")
-    value, draws = float(kept[0] / real[0]), kept[1:] / np.where(real[1:] > 0, real[1:], np.nan)
-    low, high = st.bounds(value, draws)
-    error = st.standard_error(draws)
-    return Finding(
-        **common, verdict=st.at_least(value, low, limit), value=st.number(value), low=st.number(low),
-        high=st.number(high), power=f"a loss of {st.detectable(error):.3f} at n = {st.rounded(rows):,} with 80 % power",
-        method="joint minus product of margins in every cell of every pair: inner product of synthetic with untouched "
-               "real rows, over that of holdout with reference; paired entity bootstrap",
-        remedy="columns are too independent: see the pairs with the largest excess; train longer")
+            dependence(evidence, limits.dependence)]
 
 
 def _mean_and_worst(prefix: str, what: str, excess: np.ndarray, floors: np.ndarray, labels: list[str],

@@ -64,8 +64,12 @@ def _mean(right: np.ndarray, balance: np.ndarray, weights: np.ndarray) -> np.nda
     return (right * balance) @ weights / np.maximum(balance @ weights, 1e-12)
 
 
-def attribute_inference(evidence: TableEvidence, limit: float, least: int) -> list[Finding]:
-    """One finding over all sensitive columns and guesses; a column that cannot be judged is inconclusive."""
+def attribute_inference(halves: tuple[TableEvidence, TableEvidence], limit: float, least: int) -> list[Finding]:
+    """One finding over all sensitive columns and guesses; a column that cannot be judged is inconclusive.
+
+    ``halves`` are the evidence and the same with holdout and reference exchanged; figures are averaged.
+    """
+    evidence = halves[0]
     names = [c.name for c in evidence.contract.columns if c.privacy is Privacy.SENSITIVE]
     names = [n for n in names if n in evidence.schema.names]
     if not names:
@@ -73,11 +77,16 @@ def attribute_inference(evidence: TableEvidence, limit: float, least: int) -> li
                         method="not asked: the contract marks no column as sensitive",
                         remedy="mark sensitive columns (synthesis.privacy: sensitive) to have them attacked")]
     rng = generator(evidence.seed, "inference", "bootstrap")
-    weights = {p: st.entity_weights(evidence.entities[p], st.DRAWS, rng) for p in ("train", "holdout")}
-    attacked = {name: _column(evidence, name, least, weights) for name in names}
+    shared = st.entity_weights(evidence.entities["train"], st.DRAWS, rng)
+    weights = [{"train": shared, "holdout": st.entity_weights(h.entities["holdout"], st.DRAWS, rng)} for h in halves]
+    attacked = {}
+    for name in names:
+        sides = [_column(half, name, least, w) for half, w in zip(halves, weights, strict=True)]
+        attacked[name] = [_Advantage(name, 0.5 * (a.value + b.value), 0.5 * (a.draws + b.draws))
+                          for a, b in zip(*sides, strict=False)]
     skipped = [name for name, guesses in attacked.items() if not guesses]
     found = [guess for guesses in attacked.values() for guess in guesses]
-    findings = [_finding(found, limit, len(evidence.holdout))] if found else []
+    findings = [_finding(found, limit, sum(len(h.holdout) for h in halves))] if found else []
     if skipped:
         findings.append(Finding(
             id="leakage.inference.skipped", title="Sensitive columns that could not be attacked", value=None,
@@ -167,9 +176,9 @@ def _finding(found: list[_Advantage], limit: float, rows: int) -> Finding:
         floor=0.0, limit=limit, n=st.rounded(rows), verdict=verdict,
         power=f"an advantage of {st.detectable(error):.3f} at n = {st.rounded(rows):,} with 80 % power",
         method="learned from synthetic rows (boosting, and the five nearest rows): probability of the true class, "
-               "classes weighted equally, or one minus the error in ranks; train minus holdout, guesses from "
-               f"reference rows as control variates; simultaneous bounds over {len(shown)} columns and two guesses",
-        remedy=(f"about {needed:,} holdout rows would settle it at this value" if needed and verdict is
+               "classes weighted equally, or one minus the error in ranks; train minus untouched rows, guesses from "
+               f"untouched rows as control variates; simultaneous bounds over {len(shown)} columns and two guesses",
+        remedy=(f"about {needed:,} untouched rows would settle it at this value" if needed and verdict is
                 Verdict.INCONCLUSIVE else f"{found[worst].column!r} of training people can be guessed: use a smaller "
                                           "model, or more rows"),
-        detail={"pictures": [pictures.intervals("Attribute inference, train over holdout", shown, "share")]})
+        detail={"pictures": [pictures.intervals("Attribute inference, train over untouched rows", shown, "share")]})

@@ -7,7 +7,7 @@ succeeded. What passes is worded "no leakage found by these attacks at this powe
 from __future__ import annotations
 
 import time
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 import pandas as pd
@@ -59,19 +59,18 @@ class Limits:
 
 
 @dataclass(frozen=True)
-class Panel:
-    """Scores of every attack on members (train) and others (holdout), with entity-bootstrap weights."""
+class Half:
+    """Scores of every attack on members (train) and others, with the others' entity-bootstrap weights."""
 
-    names: list[str]
     members: np.ndarray  # (attacks, members)
-    others: np.ndarray
-    member_weights: np.ndarray
+    others: np.ndarray  # (attacks, others)
+    member_weights: np.ndarray  # (members, draws): the same draws in both halves
     other_weights: np.ndarray
 
-    def part(self, members: np.ndarray, others: np.ndarray) -> Panel:
-        """The panel on some of the records."""
-        return Panel(self.names, self.members[:, members], self.others[:, others], self.member_weights[members],
-                     self.other_weights[others])
+    def part(self, members: np.ndarray, others: np.ndarray) -> Half:
+        """The scores of some of the records."""
+        return Half(self.members[:, members], self.others[:, others], self.member_weights[members],
+                    self.other_weights[others])
 
 
 def run(evidence: TableEvidence, limits: Limits) -> GateResult:
@@ -85,7 +84,7 @@ def run(evidence: TableEvidence, limits: Limits) -> GateResult:
     else:
         findings = copies(evidence, limits.copies)
         findings += _membership(evidence, limits) if size >= limits.minimum_rows else [_nobody(limits, size)]
-        findings += attribute_inference(evidence, limits.inference, int(limits.minimum_rows))
+        findings += attribute_inference((evidence, swapped(evidence)), limits.inference, int(limits.minimum_rows))
     return GateResult(gate="leakage", title=TITLE, question=QUESTION, findings=tuple(findings), not_tested=not_tested,
                       seconds=time.monotonic() - start)
 
@@ -115,31 +114,46 @@ def _views(evidence: TableEvidence) -> _Views:
         return View(encoding.transform(frame), features.transform(frame), features.categorical)
 
     rng = generator(evidence.seed, "leakage", "rows")
-    others = st.choose(evidence.entities["holdout"], ROWS // 2, rng)
-    members = st.choose(evidence.entities["train"], min(ROWS, MEMBERS_PER_OTHER * len(others)), rng)
-    reference = st.choose(evidence.entities["reference"], ROWS // 2, rng)
+    fewer = min(len(evidence.holdout), len(evidence.reference))
+    members = st.choose(evidence.entities["train"], min(ROWS, MEMBERS_PER_OTHER * fewer), rng)
     synthetic = st.choose(np.arange(len(evidence.synthetic)), ROWS, rng)
+    others = st.choose(evidence.entities["holdout"], ROWS // 2, rng)
+    reference = st.choose(evidence.entities["reference"], ROWS // 2, rng)
     return _Views(view(evidence.train.iloc[members]), view(evidence.holdout.iloc[others]),
                   view(evidence.reference.iloc[reference]), view(evidence.synthetic.iloc[synthetic]),
                   evidence.entities["train"][members], evidence.entities["holdout"][others])
 
 
+def swapped(evidence: TableEvidence) -> TableEvidence:
+    """The same evidence with holdout and reference in each other's place.
+
+    Neither part was trained on, so each can fit the attacks while the other lends the non-members; both ways
+    together have twice the non-members and much narrower bounds.
+    """
+    entities = {**evidence.entities, "holdout": evidence.entities["reference"],
+                "reference": evidence.entities["holdout"]}
+    return replace(evidence, holdout=evidence.reference, reference=evidence.holdout, entities=entities)
+
+
 def _membership(evidence: TableEvidence, limits: Limits) -> list[Finding]:
-    views = _views(evidence)
+    halves, isolated, share = [], [], 0.0
     rng = generator(evidence.seed, "leakage", "bootstrap")
-    members, others = [], []
-    for name, make in ATTACKS.items():
-        attack = make(derive(evidence.seed, "leakage", name)).fit(views.reference, views.synthetic)
-        members.append(attack.score(views.members))
-        others.append(attack.score(views.others))
-    panel = Panel(list(ATTACKS), np.array(members), np.array(others),
-                  st.entity_weights(views.member_entities, st.DRAWS, rng),
-                  st.entity_weights(views.other_entities, st.DRAWS, rng))
-    far_members, far_others, share = _isolated(views, limits)
-    isolated = panel.part(far_members, far_others)
-    return [_distance(views, limits, evidence.seed),
-            worst_attack(panel, "auc", "leakage.membership.auc", "Membership inference, worst attack", limits.auc),
-            worst_attack(panel, "tpr", "leakage.membership.tpr",
+    sides = [_views(evidence), _views(swapped(evidence))]
+    member_weights = st.entity_weights(sides[0].member_entities, st.DRAWS, rng)
+    for views in sides:
+        members, others = [], []
+        for name, make in ATTACKS.items():
+            attack = make(derive(evidence.seed, "leakage", name)).fit(views.reference, views.synthetic)
+            members.append(attack.score(views.members))
+            others.append(attack.score(views.others))
+        half = Half(np.array(members), np.array(others), member_weights,
+                    st.entity_weights(views.other_entities, st.DRAWS, rng))
+        far_members, far_others, share = _isolated(views, limits)
+        halves.append(half)
+        isolated.append(half.part(far_members, far_others))
+    return [_distance(sides[0], limits, evidence.seed),
+            worst_attack(halves, "auc", "leakage.membership.auc", "Membership inference, worst attack", limits.auc),
+            worst_attack(halves, "tpr", "leakage.membership.tpr",
                          "Members found at 1 % false positives, worst attack", limits.tpr),
             worst_attack(isolated, "auc", "leakage.isolated.auc",
                          f"Membership inference on the most isolated {100 * share:.0f} %, worst attack",
@@ -151,47 +165,54 @@ def _isolated(views: _Views, limits: Limits) -> tuple[np.ndarray, np.ndarray, fl
     share = max(limits.isolated_share, min(0.3, limits.isolated_minimum / max(len(views.others), 1)))
     distances = [neighbour_distances(views.reference.points, v.points, ISOLATION_NEIGHBOURS)[:, -1]
                  for v in (views.members, views.others)]
-    edge = np.quantile(distances[1], 1 - share)
+    edge = np.quantile(np.concatenate(distances), 1 - share)
     return distances[0] >= edge, distances[1] >= edge, share
 
 
-def worst_attack(panel: Panel, kind: str, identity: str, title: str, limit: float) -> Finding:
+def worst_attack(halves: list[Half], kind: str, identity: str, title: str, limit: float) -> Finding:
     """The attack with the highest upper bound; bounds hold for the whole panel at once."""
     values, draws = [], []
-    for member, other in zip(panel.members, panel.others, strict=True):
-        if kind == "auc":
-            values.append(float(st.auc(member, other)))
-            draws.append(st.auc(member, other, panel.member_weights, panel.other_weights))
-        else:
-            values.append(float(st.tpr_at_fpr(member, other, FPR)))
-            draws.append(st.tpr_at_fpr(member, other, FPR, panel.member_weights, panel.other_weights))
-    found, sampled = np.array(values), np.array(draws)
-    rows = panel.others.shape[1]
-    chance = 0.5 if kind == "auc" else FPR
-    if rows == 0 or panel.members.shape[1] == 0 or not np.isfinite(sampled).all():
-        return Finding(id=identity, title=title, verdict=Verdict.INCONCLUSIVE, value=None, n=0, limit=limit,
-                       remedy="more holdout and train entities are needed")
-    lows, highs = st.simultaneous(found, sampled)
+    for number in range(len(ATTACKS)):
+        point, sampled = [], []
+        for half in halves:
+            scores = half.members[number], half.others[number]
+            weights = half.member_weights, half.other_weights
+            if kind == "auc":
+                point.append(float(st.auc(*scores)))
+                sampled.append(st.auc(*scores, *weights))
+            else:
+                point.append(float(st.tpr_at_fpr(*scores, FPR)))
+                sampled.append(st.tpr_at_fpr(*scores, FPR, *weights))
+        values.append(np.mean(point))
+        draws.append(np.mean(sampled, axis=0))
+    found, drawn = np.array(values), np.array(draws)
+    rows = sum(half.others.shape[1] for half in halves)
+    chance, unit = (0.5, "AUC") if kind == "auc" else (FPR, "share")
+    if drawn.ndim != 2 or not np.isfinite(drawn).all():
+        return Finding(id=identity, title=title, verdict=Verdict.INCONCLUSIVE, value=None, n=st.rounded(rows),
+                       limit=limit, remedy="more holdout, reference and train entities are needed")
+    names = list(ATTACKS)
+    lows, highs = st.simultaneous(found, drawn)
     worst = int(np.argmax(highs))
-    error = max(st.standard_error(row) for row in sampled)
-    # a margin for what is expected of a leak-free table: the highest of several figures around chance
-    expected = chance + 1.2 * error
-    centre, width = min(expected, (chance + limit) / 2), float(highs[worst] - found[worst])
+    error = max(st.standard_error(row) for row in drawn)
+    # what is expected of a leak-free table: the highest of several figures around chance
+    centre, width = min(chance + 1.2 * error, (chance + limit) / 2), float(highs[worst] - found[worst])
     needed = st.rows_needed(rows, centre, centre + width, limit)
-    unit = "AUC" if kind == "auc" else "share"
     verdict = st.at_most(float(found.max()), float(highs[worst]), limit)
     shown = [pictures.interval_row(name, v, lo, hi, chance, limit)
-             for name, v, lo, hi in zip(panel.names, found, lows, highs, strict=True)]
+             for name, v, lo, hi in zip(names, found, lows, highs, strict=True)]
     return Finding(
         id=identity, title=title, value=st.number(found[worst]), low=st.number(lows[worst]),
         high=st.number(highs[worst]), unit=unit, floor=chance, limit=limit, n=st.rounded(rows), verdict=verdict,
-        method=f"{len(panel.names)} attacks fitted on reference and synthetic rows; members from train, others from "
-               "holdout; simultaneous 95 % upper bounds (max-statistic entity bootstrap); the worst decides",
-        power=f"an {unit} of {chance + st.detectable(error):.3f} at {st.rounded(rows):,} others with 80 % power",
-        remedy=(f"about {needed:,} such holdout rows would bring the bound of a leak-free table below the limit"
+        method=f"{len(names)} attacks fitted on synthetic rows and one untouched part; members from train, others "
+               "from the other untouched part, both ways averaged; simultaneous 95 % upper bounds (max-statistic "
+               "entity bootstrap); the worst decides",
+        power=f"{'an AUC' if kind == 'auc' else 'a share'} of {chance + st.detectable(error):.3f} at "
+              f"{st.rounded(rows):,} others with 80 % power",
+        remedy=(f"about {needed:,} such untouched rows would bring the bound of a leak-free table below the limit"
                 if verdict is Verdict.INCONCLUSIVE and needed and needed > rows else
-                f"{panel.names[worst]!r} recognises training rows: train shorter, use more rows or a smaller model"),
-        detail={"worst": panel.names[worst],
+                f"{names[worst]!r} recognises training rows: train shorter, use more rows or a smaller model"),
+        detail={"worst": names[worst],
                 "pictures": [pictures.intervals(title.replace(", worst attack", ", by attack"), shown, unit)]})
 
 
