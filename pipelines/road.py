@@ -148,13 +148,11 @@ def travelling(run: Run) -> Iterator[list[str]]:
         try:
             yield todo
         except Rejected:
-            run.update(status="rejected")
+            quietly(run, "rejected")
             raise
-        except SynthError:
-            run.update(status="failed")
-            raise
-        except BaseException:
-            quietly(run, "interrupted")
+        except BaseException as error:
+            ours = isinstance(error, Exception) and not isinstance(error, Interrupted)
+            quietly(run, "failed" if ours else "interrupted")
             raise
         run.update(status="published")
 
