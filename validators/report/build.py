@@ -123,7 +123,7 @@ def _deciding(findings: Sequence[Finding]) -> Finding | None:
 
     def order(finding: Finding) -> tuple[int, bool, float]:
         room = margin({name: getattr(finding, name) for name in ("value", "low", "high", "limit", "direction")})
-        exact = finding.low is None and finding.high is None  # counts at their limit say less than an interval near it
+        exact = finding.low == finding.high  # counts at their limit say less than an interval near it
         return severity[finding.verdict], exact, 1e300 if room is None else room
 
     return min(findings, key=order, default=None)

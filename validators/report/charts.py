@@ -17,22 +17,39 @@ from validators.report.words import columns_wide, finite, is_share, number, plur
 MOST_BARS, MOST_ROWS, MOST_HEAT = 48, 60, 60  # labels drawn; the rest is in report.json
 
 
+def _label_room(labels: list[str], most: int) -> tuple[int, float, float]:
+    """Letters a row's label may have, where the drawing begins, and the height of a line for labels above it.
+
+    Labels stand beside their row if ``most`` letters are enough, and on a line of their own if not.
+    """
+    widest = max([columns_wide(label) for label in labels], default=4)
+    if widest <= most:
+        return widest, widest * LETTER + 12, 0.0
+    return int(NARROW / LETTER), 2.0, 14.0
+
+
+def _row_label(label: str, left: float, beside: float, above: float, lead: float, letters: int) -> str:
+    if lead:
+        return text(0, above, label, letters=letters)
+    return text(left - 10, beside + 3.8, label, anchor="end", letters=letters)
+
+
 def bars(picture: dict[str, Any], key: str) -> str:
     """Horizontal bars, one group a label, one bar a series, with the limit as a dashed line."""
     labels, unit = svg.labels(picture.get("labels"))[:MOST_BARS], str(picture.get("unit", ""))
     series = [(str(s.get("name", "")), svg.numbers(s.get("values"))) for s in picture.get("series", [])][:4]
     limit = finite(picture.get("limit"))
     low, high = extent([limit, *(v for _, values in series for v in values[: len(labels)])], zero=True)
-    letters = min(max([columns_wide(label) for label in labels], default=4), 20)
-    left, right = letters * LETTER + 10, NARROW - 52
+    letters, left, lead = _label_room(labels, 20)
+    right = NARROW - 56
     x = scale(low, high, left, right)
     thick, styles = 13.0 if len(series) < 2 else 11.0, svg.series_styles([name for name, _ in series])
-    step = thick * len(series) + 8
+    step = thick * len(series) + 8 + lead
     top, bottom = 4.0, 4.0 + step * len(labels)
     body = [x_axis(low, high, x, top, bottom, unit)]
     for i, label in enumerate(labels):
-        y = top + i * step + 4
-        body.append(text(left - 8, y + (step - 8) / 2 + 3.8, label, anchor="end", letters=letters))
+        y = top + i * step + 4 + lead
+        body.append(_row_label(label, left, y + (step - lead - 8) / 2, y - 5, lead, letters))
         for s, (_, values) in enumerate(series):
             value = values[i] if i < len(values) else None
             if value is not None:
@@ -225,15 +242,15 @@ def intervals(picture: dict[str, Any], key: str) -> str:
     figures = [[finite(row.get(name)) for name in ("value", "low", "high", "floor", "limit")] for row in rows]
     low, high = extent([v for row in figures for v in row])
     pad = (high - low) * 0.04
-    letters = min(max([columns_wide(label) for label in labels], default=4), 22)
-    left, right, step, top = letters * LETTER + 16, NARROW - 50, 20.0, 4.0
+    letters, left, lead = _label_room(labels, 22)
+    right, step, top = NARROW - 60, 20.0 + lead, 4.0
     x = scale(low - pad, high + pad, left, right)
     bottom = top + step * len(rows)
     body = [x_axis(low - pad, high + pad, x, top, bottom, unit)]
     spoken = []
     for i, (label, (value, a, b, floor, limit)) in enumerate(zip(labels, figures, strict=True)):
-        y = top + (i + 0.5) * step
-        body.append(text(left - 14, y + 3.8, label, anchor="end", letters=letters))
+        y = top + i * step + lead + 10
+        body.append(_row_label(label, left, y, y - 10, lead, letters))
         body.append(marks(x, y, value, a, b, floor, limit, 7.0))
         body.append(text(right + 8, y + 3.8, number(value, unit), class_="t figure"))
         spoken.append((label, f"{number(value, unit)} ({number(a, unit)} to {number(b, unit)}), floor "

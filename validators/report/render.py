@@ -20,6 +20,7 @@ HERE = Path(__file__).parent
 PICTURE_BUDGET = 260_000  # letters of pictures on the page; what is left out stays in report.json
 SHOWN_AT_ONCE = 16  # marginals of one finding before the rest is folded away
 TABLE_ROWS = 60
+TABLE_SHOWN = 8  # rows of a table that is not folded away
 LIST_ITEMS = 300
 _COUNT_WORDS = ("no", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine")
 
@@ -102,9 +103,9 @@ def _figure(picture: Mapping[str, Any], key: str) -> dict[str, Any] | None:
         numeric = [all(not isinstance(row[i], str) for row in picture.get("rows", []) if i < len(row))
                    for i in range(len(picture.get("columns", [])))]
         size = sum(len(cell) + 40 for row in rows for cell in row)
-        return {"kind": kind, "title": title, "columns": [str(c) for c in picture.get("columns", [])], "rows": rows,
-                "numeric": numeric, "more": max(len(picture.get("rows", [])) - TABLE_ROWS, 0), "size": size,
-                "wide": True}
+        return {"kind": kind, "title": title, "columns": [_label(c) for c in picture.get("columns", [])], "rows": rows,
+                "numeric": numeric, "more": max(len(picture.get("rows", [])) - TABLE_ROWS, 0),
+                "fold": len(rows) > TABLE_SHOWN, "size": size, "wide": True}
     drawing = charts.draw(dict(picture), key)
     if not drawing:
         return None
@@ -168,7 +169,7 @@ def _environment() -> Environment:
     environment.filters.update(
         number=words.number, threshold=words.threshold, seconds=words.seconds, shorten=words.shorten, label=_label,
         plural=words.plural, sentence=words.sentence, named_unit=words.named_unit,
-        lowerfirst=lambda text: text[:1].lower() + text[1:] if text[1:2].islower() else text,
+        clause=words.clause,
         strip=lambda finding: Markup(charts.strip(finding)),
     )
     environment.globals.update(verdicts=words.VERDICTS, glossary=words.GLOSSARY, list_items=LIST_ITEMS)

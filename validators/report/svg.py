@@ -63,7 +63,7 @@ def ticks(low: float, high: float, wanted: int = 4) -> list[float]:
         power /= 10
     while power * 10 <= raw:
         power *= 10
-    step = next(power * m for m in (1, 2, 2.5, 5, 10) if power * m >= raw * 0.999)
+    step = next(power * m for m in (1, 2, 2.5, 5, 10) if power * m >= raw * 0.75)
     first = int(low // step)
     marks = [step * i for i in range(first, first + wanted * 3 + 3)]
     return [round(m, 12) for m in marks if low - step * 1e-9 <= m <= high + step * 1e-9]

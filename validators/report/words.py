@@ -83,7 +83,7 @@ def _digits(value: float) -> str:
         return "0"
     if (value.is_integer() and size < 1e15) or size >= 1000:
         return f"{value:,.0f}"
-    for bound, places in ((100, 0), (10, 1), (1, 2), (0.1, 3), (0.001, 4)):
+    for bound, places in ((100, 0), (10, 1), (1, 2), (0.1, 3), (0.001, 4), (0.0001, 5)):
         if size >= bound * 0.9995:
             return f"{value:,.{places}f}"
     mantissa, exponent = f"{value:.1e}".split("e")
@@ -146,6 +146,11 @@ def seconds(value: Any) -> str:
     if whole < 7200:
         return f"{whole // 60}\u00a0min {whole % 60:02d}\u00a0s"
     return f"{whole // 3600}\u00a0h {whole % 3600 // 60:02d}\u00a0min"
+
+
+def clause(text: str) -> str:
+    """A sentence that follows a colon: its first word small, unless it is a name or an abbreviation."""
+    return text[:1].lower() + text[1:] if text[1:2] == " " or text[1:2].islower() else text
 
 
 def plural(count: int, noun: str, many: str = "") -> str:
