@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import time
 from collections import Counter
-from collections.abc import Hashable, Iterator
+from collections.abc import Hashable
 from dataclasses import dataclass
 from typing import Any
 
@@ -89,13 +89,14 @@ def breaks(frame: pd.DataFrame, schema: TableSchema, constraint: Constraint,
         total, column = frame[constraint.total].to_numpy(dtype=float), schema[constraint.total]
         parts = frame[list(constraint.parts)].to_numpy(dtype=float)
         digits = 0 if column.integer else column.decimals
-        size = np.abs(parts).sum(axis=1) + np.abs(total)  # rounding errors grow with it
-        tolerance = (0.0 if digits is None else 0.5 * 10.0**-digits) + 1e-9 * np.maximum(size, 1e-300)
+        size = np.abs(parts).sum(axis=1) + np.abs(total)  # the errors of double arithmetic grow with it
+        rounding = 4e-16 * (len(constraint.parts) + 2) * size
+        tolerance = 1e-9 * size if digits is None else 0.5 * 10.0**-digits + rounding
         with np.errstate(invalid="ignore"):
             return np.asarray(np.abs(total - parts.sum(axis=1)) > tolerance)
-    keys = _keys(frame, schema, constraint)
-    known = allowed or frozenset()
-    return np.fromiter((key not in known for key in keys), dtype=bool, count=len(frame))
+    places, keys = _combinations(frame, schema, constraint)
+    unknown = np.array([key not in (allowed or ()) for key in keys], dtype=bool)
+    return unknown[places] if len(keys) else np.zeros(0, dtype=bool)
 
 
 def _common(frame: pd.DataFrame, column: ColumnSchema) -> np.ndarray:
@@ -103,16 +104,15 @@ def _common(frame: pd.DataFrame, column: ColumnSchema) -> np.ndarray:
     return frame[column.name].to_numpy(dtype=float) * _MICROSECONDS.get(column.unit or "", 1)
 
 
-def _keys(frame: pd.DataFrame, schema: TableSchema, constraint: FixedCombinations) -> Iterator[Hashable]:
-    """Each row's combination, missing cells as ``None``."""
-    columns = []
-    for name in constraint.columns:
-        cells = frame[name]
-        digits = schema[name].decimals
-        if schema[name].is_number and digits is not None:
-            cells = cells.round(digits)
-        columns.append(cells.astype(object).where(cells.notna(), None))
-    return zip(*columns, strict=True)
+def _combinations(frame: pd.DataFrame, schema: TableSchema,
+                  constraint: FixedCombinations) -> tuple[np.ndarray, list[Hashable]]:
+    """The distinct combinations (missing cells as ``None``) and, for each row, the place of its own."""
+    cells = pd.DataFrame({n: frame[n].round(d) if schema[n].is_number and (d := schema[n].decimals) is not None
+                          else frame[n] for n in constraint.columns})
+    places = cells.groupby(list(constraint.columns), dropna=False, sort=False).ngroup().to_numpy()
+    first = cells[~cells.duplicated()]  # in order of appearance, as the places are
+    columns = [first[n].astype(object).where(first[n].notna(), None) for n in constraint.columns]
+    return places, list(zip(*columns, strict=True))
 
 
 def _allowed(evidence: TableEvidence, constraint: FixedCombinations) -> frozenset[Hashable]:
@@ -121,15 +121,16 @@ def _allowed(evidence: TableEvidence, constraint: FixedCombinations) -> frozense
     Of a large table with several rows an entity the frame is a sample; there rows are counted instead, over all of
     them, which allows every combination that k entities have and perhaps a few more (:func:`_not_tested` says so).
     """
-    schema, k = evidence.schema, evidence.contract.k
+    schema, counts = evidence.schema, Counter[Hashable]()
     if _entities_known(evidence):
-        seen = set(zip(_keys(evidence.train, schema, constraint), evidence.entities["train"].tolist(), strict=True))
-        counts = Counter(key for key, _ in seen)
+        places, keys = _combinations(evidence.train, schema, constraint)
+        pairs = pd.DataFrame({"place": places, "entity": evidence.entities["train"]}).drop_duplicates()
+        counts.update(dict(zip(keys, np.bincount(pairs["place"], minlength=len(keys)).tolist(), strict=True)))
     else:
-        counts = Counter()
         for frame in evidence.all_rows("train"):
-            counts.update(_keys(frame, schema, constraint))
-    return frozenset(key for key, count in counts.items() if count >= k)
+            places, keys = _combinations(frame, schema, constraint)
+            counts.update(dict(zip(keys, np.bincount(places, minlength=len(keys)).tolist(), strict=True)))
+    return frozenset(key for key, count in counts.items() if count >= evidence.contract.k)
 
 
 def _entities_known(evidence: TableEvidence) -> bool:

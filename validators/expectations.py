@@ -178,18 +178,24 @@ def _frames(data: pd.DataFrame | pa.Table | Iterable[pd.DataFrame], schema: Tabl
 def _quiet() -> Iterator[Any]:
     """An ephemeral context: no telemetry, no files, no progress bars, no log lines, no warnings."""
     os.environ["GX_ANALYTICS_ENABLED"] = "false"  # read at import by versions before 1.24
-    logger = logging.getLogger("great_expectations")
-    before = logger.disabled, logger.level
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
-        logger.setLevel(logging.CRITICAL + 1)
-        try:
-            import great_expectations as gx
-            from great_expectations.data_context.types.base import ProgressBarsConfig
+        import great_expectations as gx
+        from great_expectations.data_context.types.base import (
+            DataContextConfig,
+            InMemoryStoreBackendDefaults,
+            ProgressBarsConfig,
+        )
 
-            context = gx.get_context(mode="ephemeral")
-            context.variables.progress_bars = ProgressBarsConfig(globally=False)
-            yield context
+        # Some of its loggers have a level of their own, so silencing their parent is not enough.
+        loggers = [logging.getLogger(n) for n in list(logging.root.manager.loggerDict) if n.startswith(gx.__name__)]
+        before = [logger.disabled for logger in loggers]
+        for logger in loggers:
+            logger.disabled = True
+        try:
+            yield gx.get_context(mode="ephemeral", project_config=DataContextConfig(
+                store_backend_defaults=InMemoryStoreBackendDefaults(init_temp_docs_sites=False),
+                analytics_enabled=False, progress_bars=ProgressBarsConfig(globally=False)))
         finally:
-            logger.disabled, _ = before
-            logger.setLevel(before[1])
+            for logger, state in zip(loggers, before, strict=True):
+                logger.disabled = state
