@@ -35,7 +35,8 @@ _DIRECT = re.compile(r"(^|[_\W])(e?mail|phone|mobile|ssn|iban|passport|first_?na
 _KEY = re.compile(r"(^|[_\W])(id|ids|nbr|no|nr|num|key|uuid|guid|mrn)$|[a-z](ID|Id|Nbr|Key)$|^(patient|person|user|"
                   r"customer|client|member|household|subject)s?$", re.IGNORECASE)
 _QUASI = re.compile(r"(^|[_\W])(age|sex|gender|race|ethnic\w*|zip\w*|post\w*|birth\w*|dob|marital\w*|marr\w*|"
-                    r"national\w*|country|native\w*|education|educ|occupation|city|region|state|black|hisp\w*)", re.IGNORECASE)
+                    r"national\w*|country|native\w*|education|educ|occupation|city|region|state|black|hisp\w*)",
+                    re.IGNORECASE)
 _PROTECTED = re.compile(r"(^|[_\W])(sex|gender|race|ethnic\w*|black|hisp\w*|disab\w*)", re.IGNORECASE)
 _SENSITIVE = re.compile(r"(income|salar|wage|earning|diagnos|disease|religio|hiv|health|medic|debt|gain|loss)",
                         re.IGNORECASE)

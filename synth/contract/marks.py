@@ -77,8 +77,8 @@ def parse(content: bytes, path: Path) -> Document:
         text = content.decode("utf-8-sig")
     except UnicodeDecodeError:
         raise UserError("the contract is not UTF-8 text", where=str(path), todo="save it as UTF-8") from None
-    loader = _Loader(text)
     try:
+        loader = _Loader(text)
         node = loader.get_single_node()
     except yaml.MarkedYAMLError as error:
         line = error.problem_mark.line + 1 if error.problem_mark else 1

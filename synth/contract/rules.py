@@ -33,7 +33,8 @@ def _columns(notes: Notes, contract: Contract) -> None:
     place: Place = ("schema", 0, "properties")
     for name, times in Counter(c.name for c in contract.columns).items():
         if times > 1:
-            notes.add(f"column {name!r} is described {times} times", place, "describe each column once")
+            raw = [i for i, item in enumerate(contract.raw["schema"][0]["properties"]) if item.get("name") == name]
+            notes.add(f"column {name!r} is described {times} times", (*place, raw[-1]), "describe each column once")
     if not contract.modelled and not notes.problems:
         notes.add("no column is left for the model", place,
                   "give at least one column a role other than identifier or text")

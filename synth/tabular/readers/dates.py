@@ -185,10 +185,12 @@ class DateReader(Reader):
             maximum=None if high is None else float(high // step))
 
     def _format(self) -> str | None:
-        """strptime format of texts that go out as text."""
+        """strptime format of texts that go out as text; ``None`` for what ``isoformat`` prints anyway."""
         if self.column.datetime_format is not None:
             return self.column.datetime_format
         shape = next(iter(self.shapes), "")
+        if shape in ("", "T00:00:00") and self.unit in ("D", "s"):
+            return None
         form = "%Y-%m-%d" + shape[:1]
         form += ("%H:%M" if shape.count(":") == 1 else "%H:%M:%S") if shape else ""
         return form + (".%f" if self.unit in ("ms", "us") else "") + ("%z" if self.zone() else "")
