@@ -7,7 +7,6 @@ import os
 from collections.abc import Iterable, Iterator
 from datetime import UTC, datetime, timedelta, timezone
 from pathlib import Path
-from typing import Any
 from zoneinfo import ZoneInfo
 
 import numpy as np
@@ -169,11 +168,17 @@ def write_csv(table: pa.Table, path: Path) -> None:
             writer.writerows(zip(*columns, strict=True))
 
 
-def _csv_cells(array: pa.Array, field: pa.Field) -> list[Any]:
-    metadata, kind = field.metadata or {}, field.type
+def _csv_cells(array: pa.Array, field: pa.Field) -> list[str | None]:
+    kind = field.type
     if pa.types.is_string(kind) or pa.types.is_large_string(kind):
-        number = metadata.get(b"role") in (b"numeric", b"datetime")
+        number = (field.metadata or {}).get(b"role") in (b"numeric", b"datetime")
         return (array if number else _escaped(array)).to_pylist()
+    return texts(array, field)
+
+
+def texts(array: pa.Array, field: pa.Field) -> list[str | None]:
+    """Cells as CSV prints them, ``None`` where missing; texts as they are."""
+    metadata, kind = field.metadata or {}, field.type
     if pa.types.is_boolean(kind):
         return pc.if_else(array, "true", "false").to_pylist()
     if pa.types.is_floating(kind):
@@ -181,7 +186,7 @@ def _csv_cells(array: pa.Array, field: pa.Field) -> list[Any]:
         return _number_texts(array.to_numpy(zero_copy_only=False), None if digits is None else int(digits))
     if pa.types.is_temporal(kind):
         return [None if cell is None else cell.isoformat() for cell in array.to_pylist()]
-    return array.to_pylist()
+    return array.cast(pa.string()).to_pylist()
 
 
 def _escaped(array: pa.Array) -> pa.Array:

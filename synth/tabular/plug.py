@@ -1,0 +1,187 @@
+"""The tabular domain's plug: the verbs of the road, each reading stage folders and writing one."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from synth.contract import Contract
+from synth.errors import UserError
+from synth.progress import Progress, Silent
+from synth.seeds import derive
+
+if TYPE_CHECKING:
+    import pandas as pd
+    import pyarrow as pa
+
+    from synth.tabular.evidence import TableEvidence
+    from synth.tabular.generator import TableGenerator
+    from synth.tabular.schema import TableSchema
+
+FRAME_ROWS = 50_000  # rows of a frame the gates hold in memory
+SHARD_ROWS = 1_000_000
+CHECKPOINT = "checkpoint"
+
+
+class TabularPlug:
+    """See :class:`synth.domain.Domain` for the verbs of the road."""
+
+    name = "tabular"
+
+    def check(self, contract: Contract) -> list[UserError]:
+        """The contract against its data, read once, without training."""
+        from synth.tabular.check import check
+
+        return check(contract)
+
+    def demo(self) -> Path:
+        """Write the demo's table beside its contract, which comes with a checkout of the source."""
+        from synth.tabular.demo import FOLDER, materialise
+
+        contract = Path(__file__).resolve().parents[2] / FOLDER.parent / "cps.yaml"
+        if not contract.is_file():
+            raise UserError("the demo's contract is not there", where=str(contract),
+                            todo="run the demo from a checkout of the source")
+        materialise(contract.parent / FOLDER.name)
+        return contract
+
+    def ingest(self, contract: Contract, out: Path, *, progress: Progress) -> dict[str, Any]:
+        """Read the private data against the contract into the working frame."""
+        from synth.tabular.ingest import ingest
+
+        return ingest(contract, out, progress=progress)
+
+    def table(self, contract: Contract, ingested: Path) -> tuple[Iterator[pd.DataFrame], TableSchema]:
+        """The whole working frame, in batches, and its schema."""
+        from synth.tabular.stored import StoredTable
+
+        stored = StoredTable.open(ingested)
+        return stored.reader()(), stored.schema
+
+    def split(self, contract: Contract, ingested: Path, out: Path, *, seed: int) -> dict[str, Any]:
+        """Train, holdout and reference, disjoint by entity and stratified by the target."""
+        from synth.split import assign
+        from synth.tabular.evidence import PARTS
+        from synth.tabular.stored import StoredTable
+
+        stored = StoredTable.open(ingested)
+        entities = stored.entities()
+        strata = None
+        if contract.target is not None and contract.target in stored.schema.names:
+            strata = stored.read(columns=[contract.target])[contract.target].to_numpy()
+        parts = assign(entities, strata, contract.split, seed)
+        np.save(out / "parts.npy", parts)
+        return {"rows": {name: int((parts == i).sum()) for i, name in enumerate(PARTS)},
+                "entities": {name: len(np.unique(entities[parts == i])) for i, name in enumerate(PARTS)}}
+
+    def fit(self, contract: Contract, ingested: Path, split: Path, out: Path, *, seed: int, device: str,
+            progress: Progress) -> dict[str, Any]:
+        """Train on train rows only, at most ``training.max_rows`` of them (whole entities, drawn at random)."""
+        from synth.tabular.generator import TableGenerator
+        from synth.tabular.reshape import violations
+        from synth.tabular.stored import StoredTable, sample_entities
+
+        stored = StoredTable.open(ingested, split)
+        entities, train = stored.entities(), stored.rows_of("train")
+        chosen = sample_entities(entities, train, contract.training.max_rows, derive(seed, "training rows"))
+        frame, owners = stored.read(chosen), entities[chosen]
+        broken = violations(frame, stored.schema, contract.constraints)
+        generator = TableGenerator.fit(
+            frame, stored.schema, contract.constraints, training=contract.training, seed=derive(seed, "model"),
+            device=device, progress=progress, checkpoint=out / CHECKPOINT, entities=owners, target=contract.target,
+            conditions=contract.conditions, k=contract.k)
+        generator.save(out / "model")
+        (out / "history.json").write_text(json.dumps(generator.history) + "\n", encoding="utf-8")
+        return {"rows": len(frame), "rows_available": int(train.sum()), "entities": len(np.unique(owners)),
+                "sampled": len(frame) < int(train.sum()), "recipe": contract.training.recipe,
+                "released_phase": generator.history.get("released"),
+                "constraints_broken_in_data": {line: round(count / len(frame), 3) for line, count in broken.items()}}
+
+    def generate(self, contract: Contract, ingested: Path, split: Path, fitted: Path, out: Path, *, seed: int,
+                 progress: Progress) -> dict[str, Any]:
+        """Draw ``contract.rows`` rows (default: as many as train): working form and dressed shards, streamed."""
+        from synth.tabular.export import dress, write_shards
+        from synth.tabular.generator import TableGenerator
+        from synth.tabular.stored import FrameWriter, StoredTable
+
+        generator = TableGenerator.load(fitted / "model")
+        rows = contract.rows or int(StoredTable.open(ingested, split).rows_of("train").sum())
+        batches = generator.sample_batches(rows, seed=derive(seed, "rows"), progress=progress)
+        with FrameWriter(out / "synthetic.parquet", generator.schema) as writer:
+
+            def tables() -> Iterator[pa.Table]:
+                for frame in batches:
+                    yield dress(frame, generator.schema, contract, seed=seed, start=writer.rows)
+                    writer.write(frame)
+
+            shards = write_shards(tables(), out, SHARD_ROWS)
+        return {"rows": writer.rows, "shards": len(shards)}
+
+    def evidence(self, contract: Contract, ingested: Path, split: Path, fitted: Path, generated: Path, *,
+                 seed: int) -> TableEvidence:
+        """Frames of at most :data:`FRAME_ROWS` rows (whole entities), with all rows behind ``batches``."""
+        from synth.tabular.evidence import PARTS, TableEvidence
+        from synth.tabular.stored import StoredTable, sample_entities
+
+        stored = StoredTable.open(ingested, split)
+        synthetic = StoredTable(generated / "synthetic.parquet", stored.schema)
+        entities = stored.entities()
+        frames, owners, totals, batches = {}, {}, {}, {}
+        for part in PARTS:
+            rows = stored.rows_of(part)
+            chosen = sample_entities(entities, rows, FRAME_ROWS, derive(seed, "frame", part))
+            frames[part], owners[part], totals[part] = stored.read(chosen), entities[chosen], int(rows.sum())
+            batches[part] = stored.reader(rows)
+        totals["synthetic"] = len(synthetic)
+        everything = np.ones(len(synthetic), dtype=bool)
+        drawn = sample_entities(np.arange(len(synthetic)), everything, FRAME_ROWS, derive(seed, "frame", "synthetic"))
+        batches["synthetic"] = synthetic.reader()
+        return TableEvidence(
+            contract=contract, schema=stored.schema, train=frames["train"], holdout=frames["holdout"],
+            reference=frames["reference"], synthetic=synthetic.read(drawn), entities=owners, seed=seed,
+            sample_again=_Sampler(fitted / "model"), totals=totals, batches=batches)
+
+    def sample(self, contract: Contract, ingested: Path, fitted: Path, rows: int, *, seed: int,
+               where: Sequence[str] = (), balance: str | None = None, progress: Progress | None = None) -> pa.Table:
+        """More rows of a trained model, dressed; conditions (texts, see ``conditions.GRAMMAR``) hold in all of them."""
+        import pyarrow as pa
+
+        from synth.tabular.conditions import parse
+        from synth.tabular.export import dressed_batches
+        from synth.tabular.generator import TableGenerator
+
+        generator = TableGenerator.load(fitted / "model")
+        frames = generator.sample_batches(rows, seed=derive(seed, "rows"), where=parse(where, generator.schema),
+                                          balance=balance, progress=progress or Silent())
+        return pa.concat_tables(list(dressed_batches(frames, generator.schema, contract, seed=seed)))
+
+    def impute(self, contract: Contract, ingested: Path, fitted: Path, file: str, *, seed: int,
+               progress: Progress | None = None) -> pa.Table:
+        """The table of ``file`` with the missing cells of modelled columns filled; all other cells as printed there."""
+        from synth.tabular.fill import fill
+        from synth.tabular.generator import TableGenerator
+
+        with (progress or Silent()).step("filling missing cells", 1):
+            return fill(TableGenerator.load(fitted / "model"), contract, file, seed=seed)
+
+
+class _Sampler:
+    """``sample_again`` of the evidence: loads the released model when first asked."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self._generator: TableGenerator | None = None
+
+    def __call__(self, rows: int, seed: int) -> pd.DataFrame:
+        if self._generator is None:
+            from synth.tabular.generator import TableGenerator
+
+            self._generator = TableGenerator.load(self.folder)
+        return self._generator.sample(rows, seed=seed)
+
+
+PLUG = TabularPlug()
