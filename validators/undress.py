@@ -38,6 +38,8 @@ def working_frame(table: pa.Table, schema: TableSchema) -> pd.DataFrame:
 
 
 def _text(cells: pa.Array) -> pd.Series:
+    if pa.types.is_floating(cells.type):  # labels that are decimals are named as Python prints them
+        return pd.Series([None if v is None else str(v) for v in cells.to_pylist()], dtype="str")
     return pd.Series(pc.cast(cells, pa.string()).to_pandas(), dtype="str")
 
 
@@ -50,7 +52,8 @@ def _moments(cells: pa.Array, held: ColumnSchema) -> np.ndarray:
     unit = held.unit or "s"
     if pa.types.is_string(cells.type) or pa.types.is_large_string(cells.type):
         texts = pd.Series(cells.to_pandas())
-        moments = pd.to_datetime(texts, format=held.format or "ISO8601", utc=held.zone is not None)
+        form = held.format.replace("%-", "%") if held.format else "ISO8601"  # %-d is printed only, %d reads both
+        moments = pd.to_datetime(texts, format=form, utc=held.zone is not None)
         cells = pa.array(moments.dt.tz_localize(None) if moments.dt.tz is not None else moments)
     if pa.types.is_date(cells.type) and unit == "D":
         whole = pc.cast(pc.cast(cells, pa.date32()), pa.int32())

@@ -45,16 +45,19 @@ class Backend(Protocol):
 
 
 @contextlib.contextmanager
-def storage(url: str) -> Iterator[None]:
-    """Turn what a storage library raises into a :class:`UserError` without its text (it may hold credentials)."""
+def storage(url: str, *, full: str = "free some space, then go on with --resume; nothing was published",
+            ) -> Iterator[None]:
+    """Turn what a storage library raises into a :class:`UserError` without its text (it may hold credentials).
+
+    ``full`` is what to do about a full disk.
+    """
     try:
         yield
     except (SynthError, FileNotFoundError, FileExistsError):
         raise
     except Exception as error:  # botocore, aiohttp and the like have no common base
         if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT):
-            raise UserError("the disk is full; nothing was published", where=url,
-                            todo="free some space, then go on with --resume") from None
+            raise UserError("the disk is full", where=url, todo=full) from None
         if isinstance(error, PermissionError):
             raise UserError("the store does not let us in", where=url,
                             todo="check the credentials and the rights on it") from None

@@ -73,13 +73,30 @@ def card(contract: Contract, report: dict[str, Any], *, version: str, rows: int,
 
 
 def _verdict(report: dict[str, Any]) -> str:
-    lines = ["| gate | question | verdict | findings passed |", "|---|---|---|---|"]
+    lines = ["| gate | question | verdict | findings passed | closest to its limit |", "|---|---|---|---|---|"]
+    summaries = report.get("verdict")
+    closest = {s.get("gate"): s.get("deciding") for s in summaries.get("gates") or []} if isinstance(
+        summaries, dict) else {}
     for gate in report.get("gates") or []:
         judged = [f for f in gate.get("findings") or [] if f.get("verdict") != "info"]
         passed = sum(f.get("verdict") == "pass" for f in judged)
-        lines.append(f"| {plain(gate.get('gate'))} | {plain(gate.get('question', ''))} | "
-                     f"{plain(gate.get('verdict'))} | {passed} of {len(judged)} |")
+        lines.append(f"| {plain(gate.get('gate'))} | {plain(gate.get('question', ''))} | {plain(gate.get('verdict'))} "
+                     f"| {passed} of {len(judged)} | {_figure(closest.get(gate.get('gate')))} |")
     return "\n".join(lines) + "\n\nAll figures, intervals and limits: `report.html`, and as JSON `report.json`."
+
+
+def _figure(finding: dict[str, Any] | None) -> str:
+    """The finding with the smallest margin: its figure, the bad end of its interval, and its limit."""
+    if not finding or finding.get("value") is None:
+        return ""
+    at_most = finding.get("direction", "at most") == "at most"
+    end = finding.get("high" if at_most else "low")
+    parts = [f"{plain(finding.get('title'))}: {finding['value']:.4g}"]
+    if end is not None:
+        parts.append(f"{'upper' if at_most else 'lower'} bound {end:.4g}")
+    if finding.get("limit") is not None:
+        parts.append(f"limit {finding.get('direction', 'at most')} {finding['limit']:.4g}")
+    return ", ".join(parts)
 
 
 def _columns(contract: Contract) -> str:

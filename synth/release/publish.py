@@ -97,8 +97,8 @@ def publish(release_root: Path, *, contract: Contract, shards: Path, report: dic
             opened.give_up(reservation)
         shutil.rmtree(folder, ignore_errors=True)
         if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT):
-            raise UserError("the disk is full; nothing was published", where=str(release_root),
-                            todo="free some space, then go on with --resume") from None
+            raise UserError("the disk is full", where=str(release_root),
+                            todo="free some space, then go on with --resume; nothing was published") from None
         raise
     return _result(opened, entry)
 

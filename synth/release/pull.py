@@ -98,7 +98,7 @@ def pull(name: str, version: str | None = None, *, store: str | Path | Store, to
         raise UserError("the folder to pull into cannot be written", where=str(root)) from None
     try:
         where = f"{opened.url}/{name}/{version}"
-        with storage(opened.url):
+        with storage(opened.url, full=f"free some space, or pull into another folder than {root}"):
             manifest = _fetch(opened, name, version, partial, believed, where, progress or Silent())
         if _expired(manifest.retention_until, datetime.now(UTC).date().isoformat()):
             raise UserError(f"{name} {version} was to be deleted by {manifest.retention_until}", where=where,

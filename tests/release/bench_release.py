@@ -58,7 +58,9 @@ def make_contract(**changed: Any) -> Contract:
     return Contract(**{**fields, **changed})
 
 
-REPORT = {"verdict": "pass", "gates": [
+REPORT = {"verdict": {"overall": "pass", "gates": [
+    {"gate": "contract", "deciding": {"title": "Rows | that break a <= b", "value": 0.0, "high": 0.01, "limit": 0.05,
+                                      "direction": "at most"}}]}, "gates": [
     {"gate": "contract", "title": "Contract", "question": "Does every row keep the contract?", "verdict": "pass",
      "findings": [{"id": "contract.suite", "verdict": "pass"}, {"id": "contract.rows", "verdict": "info"}],
      "not_tested": ["what the contract does not say"]}]}

@@ -123,7 +123,8 @@ def test_the_card_has_front_matter_the_verdict_and_the_terms(release: Path) -> N
     assert matter["license"] == "cc-by-4.0" and "synthetic" in matter["tags"]
     assert matter["configs"][0]["data_files"] == [{"split": "train", "path": "data/train-*.parquet"}]
     assert matter["size_categories"] == ["n<1K"] and matter["task_categories"] == ["tabular-classification"]
-    assert "| contract | Does every row keep the contract? | pass | 1 of 1 |" in body
+    assert ("| contract | Does every row keep the contract? | pass | 1 of 1 | "
+            r"Rows \| that break a &lt;= b: 0, upper bound 0.01, limit at most 0.05 |") in body
     assert "re-identify" in body and "small table" in body and "what the contract does not say" in body
     assert "<b>" not in body and "2099-01-31" in body
 

@@ -223,6 +223,43 @@ def test_absurd_sizes_are_refused_before_anything_is_downloaded(bench: Bench) ->
         pull("people", store=bench.store, to=bench.folder / "got")
 
 
+def test_a_full_disk_while_pulling_leaves_nothing(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
+    import errno
+
+    from synth.release import pull as pulling
+
+    def full(*_: Any) -> str:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    bench.publish()
+    monkeypatch.setattr(pulling, "_copy", full)
+    with pytest.raises(UserError, match="disk is full") as caught:
+        pull("people", store=bench.store, to=bench.folder / "got")
+    assert "resume" not in str(caught.value) and not list((bench.folder / "got" / "people").iterdir())
+
+
+def test_a_release_is_pulled_over_http(bench: Bench) -> None:
+    """Any web server that serves the folder is a store to read."""
+    pytest.importorskip("aiohttp")
+    import functools
+    import http.server
+    import threading
+
+    class Quiet(http.server.SimpleHTTPRequestHandler):
+        def log_message(self, *_: Any) -> None:
+            pass
+
+    bench.publish()
+    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), functools.partial(Quiet, directory=bench.store)) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        url = f"http://127.0.0.1:{server.server_address[1]}"
+        folder = pull("people", store=url, to=bench.folder / "got")
+        assert verify(folder).rows == 100
+        with pytest.raises(UserError, match="read but not published"):
+            bench.publish(url, run="b")
+        server.shutdown()
+
+
 def test_links_are_refused(release: Path, tmp_path: Path) -> None:
     (tmp_path / "same").write_bytes((release / "README.md").read_bytes())
     (release / "README.md").unlink()
