@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from validators.finding import Verdict
+from validators.finding import Finding, GateResult, Verdict
 from validators.report import render
 
 pytestmark = pytest.mark.browser
@@ -25,19 +25,35 @@ CONTRAST = """() => {
   const light = ([r, g, b]) => .2126 * channel(r) + .7152 * channel(g) + .0722 * channel(b);
   const ground = e => { for (; e; e = e.parentElement) { const c = parse(getComputedStyle(e).backgroundColor);
     if (c.length === 3 || c[3] === 1) return c; } return [255, 255, 255]; };
-  const bad = []; let seen = 0;
+  const bad = []; let seen = 0, cells = 0;
   const walker = document.createTreeWalker(document.body, NodeFilter.SHOW_TEXT);
   while (walker.nextNode()) {
     const e = walker.currentNode.parentElement;
-    if (!walker.currentNode.textContent.trim() || e.closest('desc, svg title, .sr, .skip, symbol, .cell')) continue;
+    if (!walker.currentNode.textContent.trim() || e.closest('desc, svg title, .sr, .skip, symbol')) continue;
     if (!e.getClientRects().length) continue;
     const style = getComputedStyle(e), ink = e.namespaceURI.endsWith('svg') ? style.fill : style.color;
-    const a = light(parse(ink)), b = light(ground(e)), ratio = (Math.max(a, b) + .05) / (Math.min(a, b) + .05);
+    const level = (e.getAttribute('class') || '').match(/\\bl(\\d)\\b/);  // a number in a cell of a heat map
+    let under = ground(e);
+    if (level) {
+      cells += 1;
+      const cell = getComputedStyle(e.closest('svg').querySelector('.q' + level[1])), share = +cell.fillOpacity;
+      under = parse(cell.fill).map((v, i) => share * v + (1 - share) * under[i]);
+    }
+    const a = light(parse(ink)), b = light(under), ratio = (Math.max(a, b) + .05) / (Math.min(a, b) + .05);
     seen += 1;
     if (ratio < 4.5) bad.push([ratio.toFixed(2), ink, walker.currentNode.textContent.trim().slice(0, 30)]);
   }
-  return {seen, bad};
+  return {seen, cells, bad};
 }"""
+
+
+def gradient() -> GateResult:
+    """A heat map that uses every step of the scale, and says so in numbers."""
+    steps = [i / 8 for i in range(9)]
+    picture = {"kind": "heat", "title": "All steps", "labels": [f"c{i}" for i in range(9)], "values": [steps] * 9}
+    finding = Finding(id="g.f", title="Steps", verdict=Verdict.PASS, value=0.1, limit=0.2,
+                      detail={"pictures": [picture]})
+    return GateResult(gate="g", title="Gate", question="Is it so?", findings=(finding,))
 
 
 @pytest.fixture(scope="module")
@@ -64,6 +80,7 @@ def files(example: ModuleType, tmp_path_factory: pytest.TempPathFactory) -> dict
         "fail": example.report(example.spoil(gates, "leakage.copies", Verdict.FAIL, remedy="train on more rows")),
         "inconclusive": example.report(example.spoil(gates, "leakage.outliers", Verdict.INCONCLUSIVE)),
         "empty": example.report([]),
+        "heat": example.report([gradient()]),
         "long": example.report(gates, name=LONG, columns=long_names, reviewers=(LONG,)),
     }
     for name, report in reports.items():
@@ -98,11 +115,11 @@ def test_one_request_no_complaint_no_overflow_and_the_verdict_first(browser: Any
 
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])
-@pytest.mark.parametrize("name", ["pass", "fail", "inconclusive"])
+@pytest.mark.parametrize("name", ["pass", "fail", "inconclusive", "heat"])
 def test_text_has_contrast_in_both_themes(browser: Any, files: dict[str, Path], name: str, scheme: str) -> None:
     page = open_page(browser, files[name], scheme=scheme)
     found = page.evaluate(CONTRAST)
-    assert found["seen"] > 300
+    assert found["seen"] > 200 and found["cells"] >= (81 if name == "heat" else 0)
     assert found["bad"] == []
     page.context.close()
 

@@ -190,7 +190,8 @@ def heat(picture: dict[str, Any], key: str) -> str:
     labels, unit = svg.labels(picture.get("labels"))[:MOST_HEAT], str(picture.get("unit", ""))
     values = [svg.numbers(row)[: len(labels)] for row in picture.get("values", [])][: len(labels)]
     known = [v for row in values for v in row if v is not None]
-    low, high = min([0.0, *known]), max(known, default=1.0)
+    high = max(known, default=1.0)
+    low = 0.0 if high > 0 else min(known)  # below zero (below the floor) is as good as zero: the palest step
     high = high if high > low else low + 1.0
     letters = min(max([columns_wide(label) for label in labels], default=4), 18)
     left = letters * LETTER + 10
@@ -205,11 +206,11 @@ def heat(picture: dict[str, Any], key: str) -> str:
         for j, value in enumerate(row):
             if value is None:
                 continue
-            level = min(int((value - low) / (high - low) * 9), 8)
+            level = min(max(int((value - low) / (high - low) * 9), 0), 8)
             paths[level] += f"M{left + j * cell:.1f} {top + i * cell:.1f}h{cell:.1f}v{cell:.1f}h-{cell:.1f}z"
             if cell >= 24:
                 texts.append(text(left + (j + 0.5) * cell, top + (i + 0.5) * cell + 3.5, _short(value, unit),
-                                   class_="t cell" + (" on" if level >= 5 else ""), anchor="middle"))
+                                   class_=f"t cell l{level}", anchor="middle"))
     body = [element("path", d=path, class_=f"q{level}") for level, path in enumerate(paths) if path]
     body += texts
     body.append(element("rect", x=left, y=top, width=side, height=side, class_="frame"))
@@ -231,8 +232,10 @@ def heat(picture: dict[str, Any], key: str) -> str:
 def _short(value: float, unit: str) -> str:
     """A heat cell's number: per cent without the sign, or two digits."""
     if is_share(unit):
-        return f"{value if unit == '%' else value * 100:.1f}"
-    return f"{value:.2f}".replace("0.", ".", 1) if abs(value) < 1 else f"{value:.2g}"
+        shown = f"{value if unit == '%' else value * 100:.1f}"
+    else:
+        shown = f"{value:.2f}".replace("0.", ".", 1) if abs(value) < 1 else f"{value:.2g}"
+    return shown.lstrip("-") if not float(shown) else shown.replace("-", "−")
 
 
 def intervals(picture: dict[str, Any], key: str) -> str:

@@ -102,10 +102,12 @@ def _figure(picture: Mapping[str, Any], key: str) -> dict[str, Any] | None:
                 for row in list(picture.get("rows", []))[:TABLE_ROWS]]
         numeric = [all(not isinstance(row[i], str) for row in picture.get("rows", []) if i < len(row))
                    for i in range(len(picture.get("columns", [])))]
+        figures = [words.finite(cell) for row in picture.get("rows", []) for cell in row]
+        quiet = 0.0 in figures and not any(figures)  # a table of zeros: folded, and not printed
         size = sum(len(cell) + 40 for row in rows for cell in row)
         return {"kind": kind, "title": title, "columns": [_label(c) for c in picture.get("columns", [])], "rows": rows,
                 "numeric": numeric, "more": max(len(picture.get("rows", [])) - TABLE_ROWS, 0),
-                "fold": len(rows) > TABLE_SHOWN, "size": size, "wide": True}
+                "quiet": quiet, "fold": quiet or len(rows) > TABLE_SHOWN, "size": size, "wide": True}
     drawing = charts.draw(dict(picture), key)
     if not drawing:
         return None
@@ -156,6 +158,14 @@ def _label(key: Any) -> str:
     return text[:1].upper() + text[1:]
 
 
+def _groups(rows: Sequence[Mapping[str, Any]], key: str) -> list[tuple[str, list[Mapping[str, Any]]]]:
+    """Rows by the value of ``key``, in order of first appearance."""
+    groups: dict[str, list[Mapping[str, Any]]] = {}
+    for row in rows:
+        groups.setdefault(str(row[key]), []).append(row)
+    return list(groups.items())
+
+
 def _escape_controls(value: Any) -> Any:
     return words.clean(value) if isinstance(value, str) and not isinstance(value, Markup) else value
 
@@ -169,7 +179,7 @@ def _environment() -> Environment:
     environment.filters.update(
         number=words.number, threshold=words.threshold, seconds=words.seconds, shorten=words.shorten, label=_label,
         plural=words.plural, sentence=words.sentence, named_unit=words.named_unit,
-        clause=words.clause,
+        clause=words.clause, groupby_order=_groups,
         strip=lambda finding: Markup(charts.strip(finding)),
     )
     environment.globals.update(verdicts=words.VERDICTS, glossary=words.GLOSSARY, list_items=LIST_ITEMS)

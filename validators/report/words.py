@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import re
 import unicodedata
 from typing import Any
 
@@ -102,7 +103,7 @@ def named_unit(unit: str) -> str:
 
 def sentence(text: str) -> str:
     """``text`` with a capital at its beginning and a full stop at its end."""
-    text = clean(text).strip()
+    text = re.sub(r"(\d) %", "\\1\u00a0%", clean(text).strip())
     return text and text[:1].upper() + text[1:] + ("" if text[-1] in ".!?…" else ".")
 
 

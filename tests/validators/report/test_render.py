@@ -155,7 +155,7 @@ def test_headings_landmarks_tables_and_pictures_are_for_a_screen_reader(page: Pa
         assert len(page.all(landmark)) == 1
     assert page.all("html")[0]["lang"] == "en"
     assert len(page.all("caption")) == len(page.all("table"))
-    assert all(th.get("scope") in ("row", "col") for th in page.all("th"))
+    assert all(th.get("scope") in ("row", "col", "rowgroup") for th in page.all("th"))
     assert len(page.all("figcaption")) == len(page.all("figure")) > 10
     ids = [attributes["id"] for _, attributes in page.elements if "id" in attributes]
     assert len(ids) == len(set(ids))
