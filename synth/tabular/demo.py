@@ -9,6 +9,7 @@ they are printed here to the cent, so that the file looks like the one a statist
 
 from __future__ import annotations
 
+import importlib
 import os
 import sys
 from pathlib import Path
@@ -25,7 +26,7 @@ def materialise(folder: Path) -> Path:
     if path.exists():
         return path
     try:
-        from causaldata import cps_mixtape
+        cps_mixtape = importlib.import_module("causaldata").cps_mixtape
     except ImportError:
         raise UserError("the demo's table is not installed", where="package causaldata",
                         todo="install it with `pip install synth-pipeline[demo]`") from None

@@ -204,7 +204,8 @@ def test_each_mistake_has_a_place_and_a_remedy(text: str, what: str, line: int) 
 
 
 def test_all_mistakes_are_told_at_once() -> None:
-    text = BASE.replace("kind:", "kinds:").replace("minimum: 0", "minimum: 200").replace("value: direct", "value: dirct")
+    text = BASE.replace("kind:", "kinds:").replace("minimum: 0", "minimum: 200")
+    text = text.replace("value: direct", "value: dirct")
     with pytest.raises(Problems) as caught:
         loads(text, HERE)
     assert len(caught.value.problems) >= 3
@@ -262,7 +263,8 @@ def test_the_shipped_contract_loads_and_is_valid_by_the_standards_own_schema() -
 
 
 @given(st.recursive(st.none() | st.booleans() | st.integers() | st.text(max_size=8),
-                    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=8), inner, max_size=3)))
+                    lambda inner: st.lists(inner, max_size=3)
+                    | st.dictionaries(st.text(max_size=8), inner, max_size=3)))
 def test_any_yaml_is_parsed_like_the_library_or_refused(data: Any) -> None:
     text = yaml.safe_dump({"root": data}, allow_unicode=True)
     assert parse(text.encode(), HERE).data == yaml.safe_load(text)

@@ -20,6 +20,7 @@ class Reader(abc.ABC):
     def __init__(self, column: Column, *, place: str, typed: bool) -> None:
         self.column, self.place, self.typed = column, place, typed
         self.cells = self.missing = 0
+        self.wrong_type = ""  # the source's type, if the role cannot be made of it
         self.counts: dict[str, int] = {}  # kind of problem -> cells
 
     @abc.abstractmethod
@@ -37,6 +38,8 @@ class Reader(abc.ABC):
     def problems(self) -> list[UserError]:
         """All problems of the column, as counts."""
         found = self._problems()
+        if self.wrong_type:  # nothing was read, which is not the same as nothing being there
+            return found
         if self.cells and self.missing == self.cells:
             return [self._problem("has no value in any row",
                                   "take it out of the contract, or give it role text with generate: drop")]

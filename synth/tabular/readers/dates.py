@@ -32,7 +32,6 @@ class DateReader(Reader):
         self.zones: set[str | None] = set()
         self.shapes: set[str] = set()  # of text cells: which parts they print
         self.text = False
-        self.wrong_type = ""
         self.codes = [int(m) for c in column.missing_codes if (m := moment(c)) is not None]
 
     def read(self, array: pa.Array) -> pa.Array:

@@ -29,7 +29,6 @@ class LabelReader(Reader):
         super().__init__(column, place=place, typed=typed)
         self.codes: dict[str, int] = {}
         self.kinds: set[str] = set()
-        self.wrong_type = ""
         self.length = 0  # characters of all different labels
         self.rows: int = 0
 

@@ -25,7 +25,6 @@ class NumberReader(Reader):
         self.integer = True
         self.decimals: int | None = 0
         self.text = False
-        self.wrong_type = ""
         self.codes = _numbers(column.missing_codes)
 
     def read(self, array: pa.Array) -> pa.Array:
