@@ -56,9 +56,9 @@ class Reshape:
     """The change of one table's form. ``source`` is the schema before, ``schema`` the one after."""
 
     def __init__(self, source: TableSchema, constraints: Sequence[Constraint], derived: Sequence[Derived],
-                 combinations: Sequence[Combinations]) -> None:
-        """Built by :meth:`fit` and :meth:`from_json`."""
-        self.source, self.constraints = source, tuple(constraints)
+                 combinations: Sequence[Combinations], complete: Iterable[str]) -> None:
+        """Built by :meth:`fit` and :meth:`from_json`; ``complete`` names the columns that miss no cell."""
+        self.source, self.constraints, self.complete = source, tuple(constraints), frozenset(complete)
         self.derived, self.combinations = tuple(derived), tuple(combinations)
         self.system = NumericSystem(source, constraints)
         self.schema = self._reshaped()
@@ -82,7 +82,8 @@ class Reshape:
             name = _unused(" & ".join(columns), taken)
             combinations.append(Combinations.fit(repaired, schema, columns, name=name, k=k, entities=entities,
                                                  line=line))
-        return cls(schema, constraints, derived, combinations)
+        # what may be missing but never was must not come out missing
+        return cls(schema, constraints, derived, combinations, frame.columns[frame.notna().all()])
 
     @property
     def composite(self) -> dict[str, Combinations]:
@@ -221,7 +222,8 @@ class Reshape:
                 columns.append(column)
             elif isinstance(item, Gap) or item.kept:
                 columns.append(self._held_schema(item, column))
-        return TableSchema(columns=tuple(columns))
+        return TableSchema(columns=tuple(replace(c, nullable=c.nullable and c.name not in self.complete)
+                                         for c in columns))
 
     def _held_schema(self, item: Derived, column: ColumnSchema) -> ColumnSchema:
         grid, minimum = self._grid(item), None
@@ -235,13 +237,14 @@ class Reshape:
         return {"source": self.source.to_json(),
                 "constraints": [{"kind": type(c).__name__, **asdict(c)} for c in self.constraints],
                 "derived": [{"kind": type(d).__name__, **asdict(d)} for d in self.derived],
-                "combinations": [c.to_json() for c in self.combinations]}
+                "combinations": [c.to_json() for c in self.combinations], "complete": sorted(self.complete)}
 
     @classmethod
     def from_json(cls, data: dict[str, Any]) -> Reshape:
         """The inverse of :meth:`to_json`."""
         return cls(TableSchema.from_json(data["source"]), [_revive(c) for c in data["constraints"]],
-                   [_revive(d) for d in data["derived"]], [Combinations.from_json(c) for c in data["combinations"]])
+                   [_revive(d) for d in data["derived"]], [Combinations.from_json(c) for c in data["combinations"]],
+                   data["complete"])
 
 
 def violations(frame: pd.DataFrame, schema: TableSchema, constraints: Iterable[Constraint], *,

@@ -191,9 +191,10 @@ def test_repair_moves_little() -> None:
 def test_a_total_leaves_the_generator_only_if_nothing_is_missing() -> None:
     case = CASES["sum with bounds"]
     whole, holes = feasible(case, 0, 50, missing=False), feasible(case, 0, 50)
-    assert Reshape.fit(whole, case.schema, case.constraints, k=1).schema.names == ["p", "q"]
+    held = Reshape.fit(whole, case.schema, case.constraints, k=1).schema
+    assert held.names == ["p", "q"] and not any(c.nullable for c in held.columns)
     reshape = Reshape.fit(holes, case.schema, case.constraints, k=1)
-    assert reshape.schema.names == ["p", "q", "t"]
+    assert reshape.schema.names == ["p", "q", "t"] and all(c.nullable for c in reshape.schema.columns)
     complete = holes.notna().all(axis=1)
     assert (reshape.forward(holes)["t"][complete] == 0).all()
 
