@@ -66,19 +66,19 @@ def validate(data: pd.DataFrame | pa.Table | Iterable[pd.DataFrame], contract: C
     wanted = {c for e in suite if e.whole for c in e.columns}
     kept: list[pd.DataFrame] = []
     rows, seen = 0, None
-    with _quiet() as context:
+    with _quiet():
         for frame in _frames(data, schema):
             seen = list(frame.columns)
             rows += len(frame)
             kept.append(frame[[c for c in seen if c in wanted]])
             now = [i for i, e in enumerate(suite) if not e.whole and set(e.columns) <= set(seen)]
-            _run(context, frame, suite, now, tallies)
+            _run(frame, suite, now, tallies)
         seen = seen or []
         whole = pd.concat(kept, ignore_index=True) if kept else pd.DataFrame()
         if not len(whole.columns):
             whole = pd.DataFrame({"row": pd.RangeIndex(rows)})
         now = [i for i, e in enumerate(suite) if e.whole and set(e.columns) <= set(whole.columns)]
-        _run(context, whole, suite, now, tallies)
+        _run(whole, suite, now, tallies)
     asked = [i for i, e in enumerate(suite) if e.column is None or e.column in schema.names or e.column in seen]
     return [_result(suite[i], tallies[i], set(suite[i].columns) <= set(seen)) for i in asked]
 
@@ -99,11 +99,12 @@ def _result(expectation: Expectation, tally: _Tally, there: bool) -> dict[str, A
             "unexpected_percent": None if tally.rows is None else 100 * share}
 
 
-def _run(context: Any, frame: pd.DataFrame, suite: tuple[Expectation, ...], indices: list[int],
+def _run(frame: pd.DataFrame, suite: tuple[Expectation, ...], indices: list[int],
          tallies: list[_Tally]) -> None:
     """Evaluate some expectations on one frame and add up what they say."""
     import great_expectations as gx
 
+    context = _context()  # one a frame: a context keeps every frame it has seen
     for rowwise, form in ((True, _COUNTS), (False, _BOOLEAN)):
         chosen = [i for i in indices if suite[i].rowwise is rowwise]
         if not chosen:
@@ -174,18 +175,27 @@ def _frames(data: pd.DataFrame | pa.Table | Iterable[pd.DataFrame], schema: Tabl
         yield from data
 
 
+def _context() -> Any:
+    """An ephemeral context: no telemetry, no files, no progress bars."""
+    import great_expectations as gx
+    from great_expectations.data_context.types.base import (
+        DataContextConfig,
+        InMemoryStoreBackendDefaults,
+        ProgressBarsConfig,
+    )
+
+    return gx.get_context(mode="ephemeral", project_config=DataContextConfig(
+        store_backend_defaults=InMemoryStoreBackendDefaults(init_temp_docs_sites=False),
+        analytics_enabled=False, progress_bars=ProgressBarsConfig(globally=False)))
+
+
 @contextlib.contextmanager
-def _quiet() -> Iterator[Any]:
-    """An ephemeral context: no telemetry, no files, no progress bars, no log lines, no warnings."""
+def _quiet() -> Iterator[None]:
+    """No log lines and no warnings from Great Expectations."""
     os.environ["GX_ANALYTICS_ENABLED"] = "false"  # read at import by versions before 1.24
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         import great_expectations as gx
-        from great_expectations.data_context.types.base import (
-            DataContextConfig,
-            InMemoryStoreBackendDefaults,
-            ProgressBarsConfig,
-        )
 
         # Some of its loggers have a level of their own, so silencing their parent is not enough.
         loggers = [logging.getLogger(n) for n in list(logging.root.manager.loggerDict) if n.startswith(gx.__name__)]
@@ -193,9 +203,7 @@ def _quiet() -> Iterator[Any]:
         for logger in loggers:
             logger.disabled = True
         try:
-            yield gx.get_context(mode="ephemeral", project_config=DataContextConfig(
-                store_backend_defaults=InMemoryStoreBackendDefaults(init_temp_docs_sites=False),
-                analytics_enabled=False, progress_bars=ProgressBarsConfig(globally=False)))
+            yield
         finally:
             for logger, state in zip(loggers, before, strict=True):
                 logger.disabled = state

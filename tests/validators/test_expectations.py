@@ -1,10 +1,13 @@
 from __future__ import annotations
 
+import gc
 import json
 import logging
 import subprocess
 import sys
 import time
+import weakref
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -146,6 +149,23 @@ def test_batches_say_the_same_as_the_whole() -> None:
     batches = (whole.iloc[i: i + 120].reset_index(drop=True) for i in range(0, 500, 120))
     one, many = (validate(d, contract(quality=QUALITY), schema()) for d in (whole, batches))
     assert one == many and any(not r["success"] for r in one)
+
+
+def test_batches_are_not_kept() -> None:
+    seen: list[weakref.ref[pd.DataFrame]] = []
+    alive: list[int] = []
+
+    def batches() -> Iterator[pd.DataFrame]:
+        for _ in range(6):
+            batch = frame()
+            seen.append(weakref.ref(batch))
+            yield batch
+            del batch
+            gc.collect()
+            alive.append(sum(ref() is not None for ref in seen))
+
+    validate(batches(), contract(), schema())
+    assert max(alive) <= 2
 
 
 def test_lengths_and_patterns_of_the_standard() -> None:
