@@ -126,8 +126,9 @@ class CsvPart:
         return arrow_csv.open_csv(
             stream,
             read_options=arrow_csv.ReadOptions(block_size=BLOCK_BYTES, use_threads=threads, encoding=self.encoding),
-            parse_options=arrow_csv.ParseOptions(delimiter=self.delimiter, newlines_in_values=True,
-                                                 invalid_row_handler=refuse),
+            parse_options=arrow_csv.ParseOptions(
+                delimiter=self.delimiter, newlines_in_values=True, invalid_row_handler=refuse,
+                ignore_empty_lines=len(self.columns) > 1),  # in a table of one column such a line is a missing cell
             convert_options=arrow_csv.ConvertOptions(
                 include_columns=columns, column_types={name: pa.string() for name in columns},
                 null_values=[""], strings_can_be_null=True, quoted_strings_can_be_null=True))

@@ -23,7 +23,7 @@ import pyarrow.parquet as pq
 
 from synth.contract.model import Column, Contract, Role
 from synth.errors import Problems, UserError
-from synth.progress import Progress
+from synth.progress import Progress, Silent
 from synth.seeds import generator
 from synth.tabular.readers import LabelReader, Reader, reader_for
 from synth.tabular.readers.dates import to_unit
@@ -96,10 +96,15 @@ def entity_key(array: pa.Array) -> pa.Array:
     return pc.if_else(pc.equal(pc.binary_length(pc.utf8_trim_whitespace(text)), 0), pa.scalar(None, pa.string()), text)
 
 
-def open_scan(contract: Contract, source: str | None = None) -> Scan:
-    """Open the contract's data (or ``source``) and match its columns to the contract's; :class:`Problems`."""
-    opened = open_source(source or contract.source, contract.source_options)
+def open_scan(contract: Contract) -> Scan:
+    """Open the contract's data and match its columns to the contract's; :class:`Problems`."""
+    opened = open_source(contract.source, contract.source_options)
     problems = match_columns(contract, opened)
+    kinds = dict(opened.columns)
+    if contract.entity in kinds and pa.types.is_nested(kinds[contract.entity]):
+        problems.append(UserError(f"the entity key {contract.entity!r} is a list or a structure in the data",
+                                  where=place_of(contract, contract.column(contract.entity)),
+                                  todo="use a column of numbers or text"))
     if problems:
         raise Problems(problems)
     readers = [reader_for(c, place=place_of(contract, c), typed=not opened.text) for c in contract.modelled]
@@ -175,12 +180,13 @@ def read_frame(contract: Contract, schema: TableSchema, source: str) -> pd.DataF
     """The working frame of another file of the same shape, e.g. to fill its missing cells.
 
     Labels outside the schema's vocabulary become its folded label where there is one and are refused
-    otherwise; missing cells are allowed in every column. Raises :class:`~synth.errors.Problems`.
+    otherwise; missing cells are allowed in every column, and columns the model does not see may be absent.
+    Raises :class:`~synth.errors.Problems`.
     """
-    loose = replace(contract, columns=tuple(replace(c, required=False) for c in contract.columns), entity=None)
-    scan = open_scan(loose, source)
-    from synth.progress import Silent
-
+    options = tuple(o for o in contract.source_options if o[0] != "format")  # this file may have another one
+    present = open_source(source, options).names
+    columns = tuple(replace(c, required=False) for c in contract.columns if c.modelled or c.name in present)
+    scan = open_scan(replace(contract, columns=columns, entity=None, source=source, source_options=options))
     batches = list(scan.batches(Silent()))
     problems = [p for r in scan.readers for p in r.problems() if r.missing < r.cells]
     if not scan.rows:

@@ -11,7 +11,7 @@ import pyarrow.parquet as pq
 from synth.errors import UserError
 from synth.tabular.source import BATCH_ROWS, check_names, open_binary
 
-MAX_CHUNK_BYTES = 2 << 30  # of one column in one row group, unpacked
+MAX_CHUNK_BYTES = 1 << 30  # of one column in one row group, unpacked; a table that needs more has endless cells
 
 
 class ParquetPart:

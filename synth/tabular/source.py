@@ -140,7 +140,8 @@ def _locate(source: str, options: dict[str, str]) -> tuple[Any, list[str]]:
         raise
     except ImportError:
         raise UserError(f"reading {scheme[1] if scheme else 'this'}:// needs a package that is not installed",
-                        where=source, todo="install it, e.g. `pip install synth-pipeline[s3]` for s3://") from None
+                        where=source, todo="install what fsspec needs for it (`pip install synth-pipeline[s3]` for "
+                        "s3://, aiohttp for https://)") from None
     except FileNotFoundError:
         paths = []
     except PermissionError:

@@ -346,6 +346,29 @@ def test_a_row_without_entity_is_refused(tmp_path: Path) -> None:
     assert "2 of 3 rows have no entity key" in refused(tmp_path, agreed)
 
 
+def test_an_entity_key_must_be_plain(tmp_path: Path) -> None:
+    source = parquet(tmp_path, "x", pa.array([[SECRET], [SECRET]]))
+    assert "list or a structure" in refused(tmp_path, contract(
+        source, column("x", "array", role="identifier"), FILLER, entity="x"))
+
+
+@pytest.mark.parametrize("key", [pa.array([7, 7, 9]), pa.array([7.0, 7.0, 9.5]), pa.array(["u", "u", "v"]),
+                                 pa.array(["u", "u", "v"]).dictionary_encode(), pa.array([date(2000, 1, 1)] * 2 + [
+                                     date(2000, 1, 2)])])
+def test_entity_keys_of_every_type(tmp_path: Path, key: pa.Array) -> None:
+    agreed = contract(parquet(tmp_path, "x", key), column("x", "string", role="identifier"), FILLER, entity="x")
+    assert ingested(agreed, tmp_path / "out")[2]["entities"] == 2
+    entities = np.load(tmp_path / "out" / "entities.npy")
+    assert entities[0] == entities[1] != entities[2]
+
+
+def test_a_table_of_one_column_keeps_its_empty_lines(tmp_path: Path) -> None:
+    path = tmp_path / "data.csv"
+    path.write_text("x\n1\n\n3\n")
+    frame, _, record = ingested(contract(path, column("x", "integer")), tmp_path / "out")
+    assert record["rows"] == 3 and np.isnan(frame["x"][1])
+
+
 def test_a_budget_is_refused_until_it_can_be_kept(tmp_path: Path) -> None:
     agreed = contract(csv(tmp_path, "x", ["1"]), column("x", "integer"), FILLER,
                       top={"budget": {"epsilon": 3, "delta": 1e-6}})
@@ -395,6 +418,18 @@ def test_read_frame_reads_gaps_and_folds_what_it_does_not_know(tmp_path: Path) -
     with pytest.raises(UserError) as caught:
         read_frame(agreed, schema, str(other))
     assert SECRET not in str(caught.value)
+
+
+def test_read_frame_takes_another_format_and_no_identifiers(tmp_path: Path) -> None:
+    path = tmp_path / "data.csv"
+    path.write_text("id,n,b\n" + "".join(f"{i},{i / 4},{i % 2}\n" for i in range(40)))
+    agreed = contract(path, column("id", "string", role="identifier"), column("n", "number"), column("b", "boolean"),
+                      server={"format": "csv"})
+    _, schema, _ = ingested(agreed, tmp_path / "out")
+    other = tmp_path / "other.parquet"
+    pq.write_table(pa.table({"n": [1.25, None], "b": [1, None]}), other)
+    frame = read_frame(agreed, schema, str(other))
+    assert frame["b"][0] == "true" and frame["n"][0] == 1.25 and frame.iloc[1].isna().all()
 
 
 def test_read_frame_refuses_labels_the_model_cannot_know(tmp_path: Path) -> None:
