@@ -51,6 +51,11 @@ class Recipe:
         """A network setting by name; ``KeyError`` if the recipe has none such."""
         return dict(self.settings)[name]
 
+    @property
+    def adversarial(self) -> bool:
+        """True if a critic trains in some phase."""
+        return any(phase.objective is not None for phase in self.phases)
+
     def to_json(self) -> dict[str, Any]:
         """Plain data, for :meth:`from_json`."""
         return dataclasses.asdict(self)

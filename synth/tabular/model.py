@@ -81,7 +81,7 @@ class TabularModel:
         if not len(frame) or not schema.columns:
             raise UserError("there is nothing to train on: the training table has no rows or no modelled columns")
         training = training or Training()
-        base = recipes.named(training)
+        base = recipes.named(training, rows=len(frame))
         codec = TableCodec.fit(frame, schema, k=k, fine=int(base.setting("fine")), entities=entities)
         order = _order(codec, target, conditions)
         tokens = torch.from_numpy(codec.encode(frame, seed=derive(seed, "codec"))[:, order])
@@ -95,6 +95,7 @@ class TabularModel:
             train = tokens[~mask].to(where)
             players = build_players(recipe, network, train, (tokens[mask] if held.any() else train).to(where))
         history = Trainer(players, recipe, seed=seed, progress=progress or Silent(), checkpoint=checkpoint).run()
+        players.calibrate(tokens.to(where), derive(seed, "calibrate"))
         history |= {"rows": int((~held).sum()), "validation_rows": int(held.sum()), "tokens": len(order),
                     "parameters": sum(p.numel() for p in network.parameters()), "device": where.type}
         return cls(codec, order, recipe, network.eval(), history)

@@ -1,7 +1,6 @@
-# NOTE: read NOTE_TO_GENERATOR_OWNER.md in the project root before going on (then delete this line).
-"""The players for tables: two generators and the critic. All work on token matrices (see :mod:`.codec`).
+"""The conditional generator: a row token by token, any of them given (see :mod:`.codec` for tokens).
 
-Shapes: B rows, T tokens, D the sum of token sizes. One-hot rows are [B, D], tokens side by side.
+Shapes: B rows, T tokens, D the sum of token sizes, e the embedding. One-hot rows are [B, D].
 """
 
 from __future__ import annotations
@@ -13,31 +12,9 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from synth.tabular.codec import Token
+from synth.tabular.rows import gumbel, offsets, pick, waves
 
 
-def waves(positions: Sequence[float], count: int) -> Tensor:
-    """Cosines [size, count] of rank positions, zero rows for values without one: a smooth start for numbers."""
-    place = torch.tensor(positions)
-    basis = torch.cos(torch.pi * place[:, None] * torch.arange(1, count + 1))
-    return torch.where(torch.isnan(place)[:, None], 0.0, basis)
-
-
-def offsets(tokens: Sequence[Token]) -> list[int]:
-    """Start of each token in a one-hot row; one more entry for the end."""
-    out = [0]
-    for token in tokens:
-        out.append(out[-1] + token.size)
-    return out
-
-
-def one_hot(tokens_bt: Tensor, starts: Tensor, width: int) -> Tensor:
-    """One-hot rows [B, D] of a token matrix; ``starts`` [T] are the offsets of the tokens."""
-    return torch.zeros(len(tokens_bt), width, device=tokens_bt.device).scatter_(1, tokens_bt + starts, 1.0)
-
-
-def gumbel(logits: Tensor, temperature: float) -> Tensor:
-    """Straight-through Gumbel softmax (Jang et al. 2017): one-hot forward, relaxed backward."""
-    return F.gumbel_softmax(logits, tau=temperature, hard=True)
 
 
 class TokenHead(nn.Module):
@@ -179,13 +156,22 @@ class ConditionalGenerator(nn.Module):
         return torch.cat(chosen, 1)
 
     @torch.no_grad()
-    def draw(self, rows: int, rng: torch.Generator | None = None) -> Tensor:
-        """Token matrix [B, T] from the unconditional law."""
+    def draw(self, rows: int, rng: torch.Generator | None = None, shares: Sequence[Tensor] | None = None) -> Tensor:
+        """Token matrix [B, T] from the unconditional law.
+
+        With ``shares`` (a distribution for each token), every head's bias is first moved so that the token's
+        mean probability over the rows drawn is that share: marginals are projected while sampling.
+        """
         e, count = self.embedding_size, len(self.tokens)
         flat = self.table.new_zeros(rows, count * e)
         out = torch.zeros(rows, count, dtype=torch.long, device=self.table.device)
         for j in range(count):
             logits = self._restrict(j, self._logits(j, self._first(j, flat[:, : j * e])), out)
+            if shares is not None:
+                wanted, mean = shares[j], torch.softmax(logits, 1).mean(0)
+                move = torch.log((wanted * rows + 1) / (mean * rows + 1)).clamp(-1, 1)
+                self.heads[j].free.bias += move
+                logits = logits + move
             out[:, j] = pick(logits, rng)
             flat[:, j * e:(j + 1) * e] = F.embedding(out[:, j] + self.starts[j], self.table)
         return out
@@ -219,35 +205,3 @@ class ConditionalGenerator(nn.Module):
             seen[:, j] = True
             known[:, j] = F.embedding(out[:, j] + self.starts[j], self.table)
         return out
-
-
-def pick(logits: Tensor, rng: torch.Generator | None) -> Tensor:
-    """One value per row of logits [B, size] by inversion of the distribution function."""
-    total = torch.softmax(logits, 1).cumsum(1)
-    chance = torch.rand(len(logits), 1, generator=rng, device=logits.device) * total[:, -1:]
-    return torch.searchsorted(total, chance, right=True).squeeze(1).clamp_(max=logits.shape[1] - 1)
-
-
-class ResidualBlock(nn.Module):
-    """x + f(x) with f two linear layers."""
-
-    def __init__(self, width: int) -> None:
-        super().__init__()
-        self.body = nn.Sequential(nn.Linear(width, width), nn.LeakyReLU(0.2), nn.Linear(width, width))
-
-    def forward(self, x: Tensor) -> Tensor:
-        """[B, width] -> [B, width]."""
-        return x + self.body(x)
-
-
-class RowCritic(nn.Module):
-    """Scores one-hot rows [B, D]: a residual net over the row."""
-
-    def __init__(self, tokens: Sequence[Token], *, width: int = 256) -> None:
-        super().__init__()
-        self.body = nn.Sequential(nn.Linear(offsets(tokens)[-1], width), ResidualBlock(width), ResidualBlock(width),
-                                  nn.LeakyReLU(0.2), nn.Linear(width, 1))
-
-    def forward(self, rows: Tensor) -> Tensor:
-        """Scores [B]."""
-        return self.body(rows).squeeze(1)

@@ -8,11 +8,12 @@ import torch
 from torch import Tensor, nn
 
 from synth.gan.recipe import Recipe
-from synth.gan.trainer import Players
 from synth.tabular.codec import TableCodec, Token
-from synth.tabular.networks import ConditionalGenerator, RowCritic, one_hot
+from synth.tabular.networks import ConditionalGenerator
+from synth.tabular.rows import NoiseGenerator, RowCritic, one_hot
 
-Network = ConditionalGenerator
+Network = ConditionalGenerator | NoiseGenerator
+CALIBRATION_ROUNDS, CALIBRATION_ROWS = 2, 20_000
 
 
 class AutoregressivePlayers:
@@ -59,6 +60,15 @@ class AutoregressivePlayers:
         return self.real(self.generator.draw(len(batch)))
 
     @torch.no_grad()
+    def calibrate(self, tokens: Tensor, seed: int) -> None:
+        """Project the marginals of the generator onto those of ``tokens`` (all training rows), by its biases alone."""
+        shares = [torch.bincount(tokens[:, j], minlength=token.size) / len(tokens)
+                  for j, token in enumerate(self.generator.tokens)]
+        rng = torch.Generator(device=tokens.device).manual_seed(seed)
+        for _ in range(CALIBRATION_ROUNDS):
+            self.generator.draw(CALIBRATION_ROWS, rng, shares)
+
+    @torch.no_grad()
     def validate(self, generator: nn.Module) -> float:
         """Mean negative log-likelihood of a held-back row, nats."""
         assert isinstance(generator, ConditionalGenerator)
@@ -72,18 +82,83 @@ def _tokens(codec: TableCodec, order: list[int]) -> list[Token]:
             for i in order]
 
 
+class NoisePlayers:
+    """A :class:`NoiseGenerator` and a critic over packs of rows, with CTGAN's conditioning.
+
+    A batch is (tokens [B, T], given [B, T]): each row is chosen through one of its cells, a column at random
+    and a value of it by the logarithm of its frequency, so that rare values are seen; now and then more of its
+    cells are given too, so that any subset can be asked for later. The critic sees the row and what was given.
+    """
+
+    def __init__(self, generator: NoiseGenerator, critic: nn.Module, train: Tensor, *, pack: int,
+                 temperature: float) -> None:
+        self.generator: NoiseGenerator = generator
+        self.critic: nn.Module = critic
+        self.train, self.pack, self.temperature = train, pack, temperature
+        self.columns = torch.tensor([t.column for t in generator.tokens], device=train.device)
+        self.roots = [j for j, token in enumerate(generator.tokens) if token.coarse is None]
+        self.order, self.counts = torch.argsort(train, 0, stable=True), []
+        for j, token in enumerate(generator.tokens):
+            self.counts.append(torch.bincount(train[:, j], minlength=token.size))
+        generator.frequency.copy_(torch.cat(self.counts) / len(train))
+
+    def draw(self, records: int) -> tuple[Tensor, Tensor]:
+        """Training by sampling: rows through a cell of logarithmic frequency, and which cells are given."""
+        device = self.train.device
+        chosen = torch.tensor(self.roots, device=device)[torch.randint(len(self.roots), (records,), device=device)]
+        row = torch.zeros(records, dtype=torch.long, device=device)
+        for j in self.roots:
+            at = torch.nonzero(chosen == j).squeeze(1)
+            if len(at):
+                count = self.counts[j]
+                value = torch.multinomial(torch.log1p(count.float()), len(at), replacement=True)
+                within = (torch.rand(len(at), device=device) * count[value]).long()
+                row[at] = self.order[(count.cumsum(0) - count)[value] + within, j]
+        share = torch.rand(records, 1, device=device) * (torch.rand(records, 1, device=device) < 0.25)
+        more = torch.rand(records, int(self.columns.max()) + 1, device=device) < share
+        more[torch.arange(records, device=device), self.columns[chosen]] = True
+        return self.train[row], more[:, self.columns]
+
+    def likelihood(self, batch: tuple[Tensor, Tensor]) -> Tensor:
+        """There is none: whoever asks has the wrong recipe."""
+        raise NotImplementedError("a generator from noise has no likelihood")
+
+    def _seen(self, rows: Tensor, given: Tensor) -> Tensor:
+        return torch.cat([rows, given.to(rows.dtype)], 1).reshape(len(rows) // self.pack, -1)
+
+    def real(self, batch: tuple[Tensor, Tensor]) -> Tensor:
+        """Packs [B / pack, pack * (D + T)] of one-hot rows and their given flags."""
+        return self._seen(one_hot(batch[0], self.generator.shift, self.generator.width), batch[1])
+
+    def fake(self, batch: tuple[Tensor, Tensor]) -> Tensor:
+        """The same of generated rows under the same conditions."""
+        return self._seen(self.generator.relaxed(*batch, self.temperature), batch[1])
+
+    def calibrate(self, tokens: Tensor, seed: int) -> None:
+        """Nothing to do: marginals come from conditions at their true frequencies."""
+
+    def validate(self, generator: nn.Module) -> None:
+        """No figure: the last average is released."""
+
+
 def build_network(recipe: Recipe, codec: TableCodec, order: list[int]) -> Network:
     """The generator of a recipe, untrained."""
-    setting = recipe.setting
+    setting, tokens = recipe.setting, _tokens(codec, order)
+    if recipe.players == "noise":
+        return NoiseGenerator(tokens, noise=int(setting("noise")), width=int(setting("width")),
+                              blocks=int(setting("blocks")))
     return ConditionalGenerator(
-        _tokens(codec, order), embedding=int(setting("embedding")), hidden=int(setting("hidden")),
-        inner=int(setting("inner")), dropout=setting("dropout"), smooth=int(setting("smooth")))
+        tokens, embedding=int(setting("embedding")), hidden=int(setting("hidden")), inner=int(setting("inner")),
+        dropout=float(setting("dropout")), smooth=int(setting("smooth")))
 
 
-def build_players(recipe: Recipe, network: Network, train: Tensor, validation: Tensor) -> Players:
+def build_players(recipe: Recipe, network: Network, train: Tensor, validation: Tensor
+                  ) -> AutoregressivePlayers | NoisePlayers:
     """Generator and, if a phase asks for one, critic, with their data (tokens in the network's order)."""
-    critic = None
-    if any(phase.objective is not None for phase in recipe.phases):
-        critic = RowCritic(network.tokens, width=int(recipe.setting("critic_width"))).to(train.device)
-    return AutoregressivePlayers(network, critic, train, validation, given=recipe.setting("given"),
-                                 temperature=recipe.setting("temperature"))
+    width, temperature = int(recipe.setting("critic_width")), float(recipe.setting("temperature"))
+    if isinstance(network, NoiseGenerator):
+        critic = RowCritic(recipe.pack * (network.width + len(network.tokens)), width=width)
+        return NoisePlayers(network, critic.to(train.device), train, pack=recipe.pack, temperature=temperature)
+    critic = RowCritic(network.width, width=width).to(train.device) if recipe.adversarial else None
+    return AutoregressivePlayers(network, critic, train, validation, given=float(recipe.setting("given")),
+                                 temperature=temperature)

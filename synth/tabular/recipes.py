@@ -10,9 +10,14 @@ from synth.errors import UserError
 from synth.gan.recipe import Phase, Recipe, with_options
 
 _CONDITIONAL = (
-    ("embedding", 16), ("hidden", 128), ("inner", 64), ("dropout", 0.2), ("smooth", 16), ("given", 0.25),
+    ("embedding", 8), ("hidden", 128), ("inner", 64), ("dropout", 0.0), ("smooth", 16), ("given", 0.1),
     ("temperature", 0.7), ("critic_width", 256), ("likelihood_passes", 60.0), ("adversarial_passes", 40.0),
     ("patience_passes", 40.0), ("budget", 500_000.0), ("fine", 1),
+)
+
+_NOISE = (
+    ("noise", 128), ("width", 256), ("blocks", 2), ("temperature", 0.5), ("critic_width", 256),
+    ("adversarial_passes", 100.0), ("budget", 900_000.0), ("fine", 1),
 )
 
 _WARM = Phase(name="likelihood", steps=0, likelihood=1.0, generator_rate=2e-3, betas=(0.9, 0.999), decay=1e-4,
@@ -29,14 +34,29 @@ RECIPES: dict[str, Recipe] = {recipe.name: recipe for recipe in (
         _WARM,
         Phase(name="patience", steps=0, likelihood=1.0, generator_rate=1e-4, average=0.99),
     )),
+    Recipe(name="tabular/wgan-gp", players="noise", pack=10, select="last", settings=_NOISE, phases=(
+        Phase(name="adversarial", steps=0, objective="wasserstein", penalties=(("gradient", 10.0),), critic_steps=1,
+              generator_rate=2e-4, critic_rate=2e-4, betas=(0.5, 0.9), average=0.99),
+    )),
+    Recipe(name="tabular/relativistic", players="noise", pack=1, select="last", settings=_NOISE, phases=(
+        Phase(name="adversarial", steps=0, objective="relativistic", penalties=(("r1", 0.1), ("r2", 0.1)),
+              generator_rate=2e-4, critic_rate=2e-4, average=0.99),
+    )),
 )}
 
 
-def named(training: Training) -> Recipe:
-    """The recipe a contract asks for, with its network settings; :class:`UserError` if there is no such recipe."""
+def named(training: Training, *, rows: int) -> Recipe:
+    """The recipe a contract asks for with its options; :class:`UserError` if there is no such recipe or option.
+
+    A ``dropout`` of 0 is replaced by what suits the number of rows: small tables need more of it.
+    """
     if training.recipe not in RECIPES:
         raise UserError(f"unknown recipe {training.recipe!r}", todo=f"known recipes: {', '.join(RECIPES)}")
-    return with_options(RECIPES[training.recipe], training.options)
+    recipe = with_options(RECIPES[training.recipe], training.options)
+    settings = dict(recipe.settings)
+    if settings.get("dropout") == 0:
+        settings["dropout"] = round(min(0.3, max(0.1, 0.3 * (15_000 / max(1, rows)) ** 0.5)), 3)
+    return dataclasses.replace(recipe, settings=tuple(settings.items()))
 
 
 def resolve(recipe: Recipe, *, rows: int, cost: float, effort: float) -> Recipe:
