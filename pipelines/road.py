@@ -13,7 +13,6 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from pipelines.home import check_store
-from synth.contract import Contract
 from synth.errors import Interrupted, Rejected, SynthError, UserError, private_boundary
 from synth.progress import Progress
 from synth.workspace import STAGES, Run, Workspace
@@ -72,7 +71,6 @@ def begin(contract_file: Path, *, workspace: Path, store: str, seed: int | None 
     with private_boundary("contract", workspace / "log.txt"):
         contract = load(contract_file)
         plug(contract.domain)
-        refuse_unfinished(contract)
         if problems := gates.check_limits(contract):
             raise Problems(problems)
         plan = gates.plan(contract)
@@ -92,21 +90,6 @@ def begin(contract_file: Path, *, workspace: Path, store: str, seed: int | None 
             device=resolve_device(device), plan=plan,
             attempts={"number": attempts.total + 1, "unpublished": attempts.unpublished,
                       "allowed": contract.max_attempts, "acknowledged": acknowledge})
-
-
-def refuse_unfinished(contract: Contract) -> None:
-    """Refuse what a person has not confirmed and what cannot be kept as promised."""
-    from synth.errors import Problems
-
-    problems = [UserError(f"the bounds of column {column.name!r} are not confirmed",
-                          where=f"{contract.path}:{column.line}",
-                          todo="check the declared minimum and maximum and set synthesis.boundsConfirmed to true")
-                for column in contract.columns if not column.bounds_confirmed]
-    if contract.budget is not None:
-        problems.append(UserError("the contract asks for differential privacy, which is not accounted yet",
-                                  where=str(contract.path), todo="remove synthesis.budget"))
-    if problems:
-        raise Problems(problems)
 
 
 @contextlib.contextmanager

@@ -10,21 +10,23 @@ import os
 from pathlib import Path
 
 from pipelines.home import check_store, use_workspace
-from pipelines.road import refuse_unfinished, resolve_device
+from pipelines.road import resolve_device
 from pipelines.server import server
-from synth.errors import UserError
+from synth.errors import Problems, UserError
 from synth.progress import for_terminal
 
 
 def serve(contracts: list[Path], *, cron: str, store: str, workspace: Path, device: str) -> None:
     """Serve until stopped. Every contract is read first, so a bad one is refused now and not at night."""
     from synth.contract.load import load
+    from synth.domain import domain
 
     store, folder = check_store(store), use_workspace(workspace)
     resolve_device(device)
     loaded = [load(path.expanduser().absolute()) for path in contracts]
-    for contract in loaded:
-        refuse_unfinished(contract)
+    problems = [problem for contract in loaded for problem in domain(contract.domain).check(contract)]
+    if problems:
+        raise Problems(problems)
     names = [contract.name for contract in loaded]
     if len(set(names)) < len(names):
         raise UserError("two contracts have the same name", where=", ".join(names), todo="rename one of them")
