@@ -12,28 +12,14 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from typing import Any
 
-from synth.contract.model import Contract, FixedCombinations, Inequality, Privacy
+from synth.contract.model import Contract
+from synth.errors import InternalError
 from validators.finding import Finding, GateResult, Verdict, overall
-from validators.report.disclosure import plain, rounded, tidy, tidy_picture
-from validators.report.words import CAVEAT, finite, plural
+from validators.report import context
+from validators.report.disclosure import disclosure_check, plain, rounded, tidy, tidy_picture
+from validators.report.words import CAVEAT, finite
 
 SCHEMA_VERSION = "1.0"
-PARTS = ("train", "holdout", "reference")
-
-ACCESS = (
-    ("Synthetic table, its card, contract, manifest and signature, this report",
-     "Whoever may read the release store", "The release folder"),
-    ("Generator weights", "Operators of the workspace; they are not part of the release",
-     "The private half of the workspace (mode 0700)"),
-    ("Private table, splits, critic, checkpoints, private log", "Operators of the workspace",
-     "The private half of the workspace (mode 0700)"),
-)
-NOT_TESTED = (
-    "An attacker who holds the generator's weights or may ask it for any number of rows.",
-    "Linkage with outside registers that this project does not have.",
-    "Several releases made from the same source, put together.",
-    "Anything that would amount to a formal guarantee: the attacks are a panel, not a proof.",
-)
 
 
 def build(
@@ -58,21 +44,25 @@ def build(
         attempts: trainings counted against this contract so far, this one included.
         code: ``commit`` and ``version`` of the software; other keys (``lock``, ``image``) are kept.
         created: time of the report, ISO 8601, UTC.
-        files: SHA-256 by path of the files that were judged and are to be published.
+        files: SHA-256 by path of the files that were judged and are to be published; if not given, the shards
+            that the generate stage recorded.
         decision: fields of the human decision that are known (channel, review_by, recall, waivers, ...).
 
     Returns:
         JSON-able data with finite numbers only, fit for :func:`validators.report.render`.
+
+    Raises:
+        InternalError: the finished report fails its own :func:`disclosure_check`; nothing may be written then.
     """
     stages: Mapping[str, Any] = run.get("stages") or {}
     k = contract.k
-    splits = _splits(stages.get("split") or {}, k)
+    splits = context.splits(stages.get("split") or {}, k)
     people = next((finite(s["entities"]) or finite(s["rows"]) for s in splits if s["part"] == "train"), None)
     verdict = overall(list(results))
     gates = [_gate(result, people, k) for result in results]
     run_id = str(run.get("id", ""))
     seal = hashlib.sha256("\n".join((contract.digest, str(plan.get("digest", "")), run_id, created)).encode())
-    return plain({
+    report: dict[str, Any] = plain({
         "schema_version": SCHEMA_VERSION,
         "caveat": CAVEAT,
         "identity": {
@@ -85,22 +75,32 @@ def build(
             "overall": verdict, "gates": [_summary(result) for result in results],
             "counts": _counts(results), "blocking": [r.gate for r in results if r.verdict.blocks],
         },
-        "source": _source(contract, stages.get("ingest") or {}, splits),
-        "processing": _processing(contract, stages.get("ingest") or {}),
-        "model": _model(contract, stages.get("fit") or {}, stages.get("generate") or {}),
+        "source": context.source(contract, stages.get("ingest") or {}, splits),
+        "processing": context.processing(contract, stages.get("ingest") or {}),
+        "model": context.model(contract, stages.get("fit") or {}, stages.get("generate") or {}),
         "attempts": _attempts(contract, attempts, run.get("attempts")),
         "plan": _plan(plan),
-        "threat_model": _threat_model(contract, results, plan),
+        "threat_model": context.threat_model(contract, results, plan),
         "dp": {"none": "no formal guarantee"},
         "gates": gates,
         "findings": _findings(results),
-        "access": [dict(zip(("what", "who", "where"), row, strict=True)) for row in ACCESS],
-        "decision": _decision(contract, decision or {}),
-        "integrity": {"files": [{"path": p, "sha256": d} for p, d in sorted((files or {}).items())],
+        "access": [dict(zip(("what", "who", "where"), row, strict=True)) for row in context.ACCESS],
+        "decision": context.decision(contract, decision or {}),
+        "integrity": {"files": [{"path": p, "sha256": d} for p, d in sorted((files or _shards(stages)).items())],
                       "marking": "The manifest and the data card state that the data are synthetic.",
                       "signature": "Ed25519 over an in-toto statement (DSSE), checked before any path is given out.",
                       "source_fingerprint": "none published: a plain hash of private data can be guessed"},
     })
+    if problems := disclosure_check(report, k):
+        raise InternalError(f"the report would say too much, {len(problems)} times: {problems[0]}",
+                            todo="a gate must aggregate more before it hands a figure to the report")
+    return report
+
+
+def _shards(stages: Mapping[str, Any]) -> dict[str, str]:
+    """Digests of the dressed shards: the only artefacts of a stage that are to leave."""
+    artefacts = (stages.get("generate") or {}).get("artefacts") or {}
+    return {path: digest for path, digest in artefacts.items() if path.startswith("data/")}
 
 
 def bad_end(finding: Mapping[str, Any]) -> float | None:
@@ -144,7 +144,7 @@ def _gate(result: GateResult, people: float | None, k: int) -> dict[str, Any]:
     findings = []
     for finding in result.findings:
         entry = plain(asdict(finding))
-        pictures = tidy(entry["detail"].pop("pictures", None) or [], k, counts=False)
+        pictures = tidy(entry["detail"].pop("pictures", None) or [], k)
         detail = tidy(entry.pop("detail"), k)
         entry["n"] = rounded(finding.n, k)
         entry["margin"] = margin(entry)
@@ -158,98 +158,6 @@ def _gate(result: GateResult, people: float | None, k: int) -> dict[str, Any]:
 def _counts(results: Sequence[GateResult]) -> dict[str, int]:
     verdicts = [f.verdict for result in results for f in result.findings]
     return {verdict.value: verdicts.count(verdict) for verdict in Verdict}
-
-
-def _splits(record: Mapping[str, Any], k: int) -> list[dict[str, Any]]:
-    """One row a part, from whichever shape the split stage's record has: a mapping by part, or flat counts."""
-    home = next((record[key] for key in ("parts", "counts", "splits") if isinstance(record.get(key), Mapping)), record)
-    rows_by, entities_by = home.get("rows"), home.get("entities")
-    splits = []
-    for part in PARTS:
-        entry = home.get(part)
-        if isinstance(entry, Mapping):
-            rows, entities = entry.get("rows"), entry.get("entities")
-        elif isinstance(rows_by, Mapping):
-            rows, entities = rows_by.get(part), entities_by.get(part) if isinstance(entities_by, Mapping) else None
-        else:
-            rows, entities = entry, home.get(f"{part}_entities")
-        if rows is not None or entities is not None:
-            splits.append({"part": part, "rows": rounded(rows, k), "entities": rounded(entities, k)})
-    return splits
-
-
-def _source(contract: Contract, record: Mapping[str, Any], splits: list[dict[str, Any]]) -> dict[str, Any]:
-    seen = {c.get("name"): c for c in _columns_seen(record)}
-    columns = [
-        {"name": c.name, "missing_share": _share(seen.get(c.name, {}).get("missing_share"), record, contract.k),
-         "folded_categories": seen.get(c.name, {}).get("folded_categories"),
-         "role": c.role, "privacy": c.privacy, "protected": c.protected, "modelled": c.modelled,
-         "target": c.name == contract.target, "entity": c.name == contract.entity, "description": c.description,
-         "output": "as modelled" if c.modelled else
-         "replaced by generated values" if c.generate.value == "generate" else "dropped"}
-        for c in contract.columns
-    ]
-    return {
-        "controller": contract.raw.get("tenant") or contract.raw.get("domain"), "licence": contract.licence,
-        "purpose": contract.purpose, "unit_of_privacy": contract.entity or "every row is one entity",
-        "rows": rounded(record.get("rows"), contract.k), "entities": rounded(record.get("entities"), contract.k),
-        "splits": splits, "split_rule": "disjoint by entity, decided before training"
-        + (", stratified by the target" if contract.target else ""),
-        "target": contract.target, "task": contract.task, "columns": columns,
-        "privacy_classes": {
-            kind.value: [c.name for c in contract.columns if c.privacy is kind] for kind in Privacy
-            if kind is not Privacy.NONE
-        },
-        "excluded": [c["name"] for c in columns if c["output"] == "dropped"],
-    }
-
-
-def _columns_seen(record: Mapping[str, Any]) -> list[Mapping[str, Any]]:
-    columns = record.get("columns")
-    return [c for c in columns if isinstance(c, Mapping)] if isinstance(columns, list) else []
-
-
-def _share(share: Any, record: Mapping[str, Any], k: int) -> float | str | None:
-    """A share of private rows, or words where it stands for fewer than k of them."""
-    figure, rows = finite(share), finite(record.get("rows"))
-    if figure is None or rows is None:
-        return None
-    return f"fewer than {k} rows" if 0 < figure * rows < k else round(figure, 3)
-
-
-def _processing(contract: Contract, record: Mapping[str, Any]) -> dict[str, Any]:
-    bounded = [c.name for c in contract.columns if c.minimum is not None or c.maximum is not None]
-    rules = []
-    for constraint in contract.constraints:
-        if isinstance(constraint, Inequality):
-            rules.append(f"{constraint.low} {'<' if constraint.strict else '≤'} {constraint.high}")
-        elif isinstance(constraint, FixedCombinations):
-            rules.append(f"only known combinations of {', '.join(constraint.columns)}")
-        else:
-            rules.append(f"{constraint.total} = {' + '.join(constraint.parts)}")
-    kept = {key: value for key, value in tidy(plain(record), contract.k).items() if key not in ("rows", "entities")
-            and not (key == "columns" and isinstance(value, list))}
-    return {
-        "bounds": {"origin": "declared in the contract and confirmed by a person", "columns": bounded},
-        "rare_rule": f"Categories with fewer than {contract.k} entities are folded into one.", "k": contract.k,
-        "missing": "A missing value is a state of its own; nothing is filled in silently.",
-        "constraints": rules, "record": kept,
-    }
-
-
-def _model(contract: Contract, fit: Mapping[str, Any], generate: Mapping[str, Any]) -> dict[str, Any]:
-    record = tidy(plain(fit), contract.k)
-    return {
-        "recipe": contract.training.recipe, "effort": contract.training.effort, "row_cap": contract.training.max_rows,
-        "options": {name: value for name, value in contract.training.options},
-        "conditions": list(contract.conditions),
-        "selection": "Early stopping and the choice among phases use a validation part of train. Holdout and "
-                     "reference were not touched before the gates.",
-        "released_phase": record.get("released_phase") or record.get("phase"),
-        "seconds": finite(fit.get("seconds")), "record": record,
-        "released": tidy(plain(generate), contract.k, counts=False),
-        "access": "The weights and the critic stay in the private half of the workspace.",
-    }
 
 
 def _attempts(contract: Contract, number: int, record: Any) -> dict[str, Any]:
@@ -279,24 +187,6 @@ def _plan(plan: Mapping[str, Any]) -> dict[str, Any]:
             "rest": {key: value for key, value in plan.items() if key not in known}}
 
 
-def _threat_model(contract: Contract, results: Sequence[GateResult], plan: Mapping[str, Any]) -> dict[str, Any]:
-    sensitive = [c.name for c in contract.columns if c.privacy is Privacy.SENSITIVE]
-    not_tested = {r.title: list(r.not_tested) for r in results if r.not_tested}
-    return {
-        "adversary": "Holds the whole synthetic table, this report, the contract and the source code; knows other "
-                     "people of the same population; knows some or all columns of the person looked for.",
-        "access": "The release only: neither the generator, nor its critic, nor any way to ask them.",
-        "targets": [
-            "Copies: is a real row in the release?",
-            "Membership: was this person in the training data?",
-            "Attributes: " + (f"what is the person's {', '.join(sensitive)}?" if sensitive else
-                              "no column is declared sensitive, so nothing is looked for here."),
-        ],
-        "panel": plain(plan.get("attacks") or []),
-        "not_tested": [*NOT_TESTED], "not_tested_by_gate": not_tested,
-    }
-
-
 def _findings(results: Sequence[GateResult]) -> dict[str, Any]:
     every = [f for r in results for f in r.findings]
     return {
@@ -304,15 +194,4 @@ def _findings(results: Sequence[GateResult]) -> dict[str, Any]:
         "blocking": [{"id": f.id, "title": f.title, "verdict": f.verdict, "remedy": f.remedy}
                      for f in every if f.verdict.blocks],
         "informative": [f.id for f in every if f.verdict is Verdict.INFO],
-    }
-
-
-def _decision(contract: Contract, given: Mapping[str, Any]) -> dict[str, Any]:
-    return {
-        "reviewers": list(contract.reviewers),
-        "four_eyes": f"{plural(len(contract.reviewers), 'reviewer')} named in the contract",
-        "waivers": [], "terms": "No attempt may be made to identify a person from these data.",
-        "licence": contract.licence, "review_by": contract.retention_until,
-        "cumulative_releases": "not tracked by this report: ask how many releases were made from the same source",
-        **given,
     }

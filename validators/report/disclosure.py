@@ -17,7 +17,7 @@ from validators.report.words import clean, finite
 
 ROUND_TO = 10  # published counts of private rows and entities are multiples of this
 SHARE_DECIMALS = 3  # published shares of private entities: differences of two reports must not isolate a person
-LONGEST = 400  # letters of any text taken from elsewhere
+LONGEST = 2000  # letters of any text taken from elsewhere
 
 # Statistics that are one person's value, and library keys that quote cells.
 FORBIDDEN = frozenset({
@@ -45,6 +45,14 @@ def rounded(count: Any, k: int) -> int | str | None:
     if figure < k:
         return f"fewer than {k}"
     return max(ROUND_TO * round(figure / ROUND_TO), ROUND_TO * math.ceil(k / ROUND_TO))
+
+
+def share_of(share: Any, rows: float | None, k: int) -> float | str | None:
+    """A share of private rows fit to print, or words where it stands for fewer than k of them."""
+    figure = finite(share)
+    if figure is None or rows is None:
+        return None
+    return f"fewer than {k} rows" if 0 < figure * rows < k else round(figure, SHARE_DECIMALS)
 
 
 def plain(value: Any) -> Any:
@@ -102,7 +110,8 @@ def tidy_picture(picture: dict[str, Any], n: float | None, k: int) -> dict[str, 
         for share in shares
     ]
     synthetic = [finite(share) for share in picture.get("synthetic", [])]
-    return {**picture, "real": kept, "synthetic": [s if s is None else round(s, SHARE_DECIMALS) for s in synthetic]}
+    known = {} if n is None else {"n": rounded(n, k)}  # what the check recomputes the bins from
+    return {**picture, **known, "real": kept, "synthetic": [s if s is None else round(s, SHARE_DECIMALS) for s in synthetic]}
 
 
 def _walk(value: Any, path: tuple[str, ...] = ()) -> Iterator[tuple[tuple[str, ...], Any]]:

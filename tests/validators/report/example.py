@@ -194,12 +194,17 @@ def run_record() -> dict[str, Any]:
                        "columns": [{"name": name, "role": role.value,
                                     "missing_share": 0.057 if name == "hired" else 0.0,
                                     "folded_categories": 2 if name == "workclass" else 0} for name, role in COLUMNS]},
-            "split": {"parts": {"train": {"rows": 9597, "entities": 9597}, "holdout": {"rows": 3199, "entities": 3199},
-                                "reference": {"rows": 3197, "entities": 3197}}},
-            "fit": {"seconds": 203.4, "released_phase": "adversarial", "parameters": 412345, "rows": 9597,
-                    "phases": {"likelihood": {"seconds": 61.2, "steps": 2400, "validation_nll": 11.482},
-                               "adversarial": {"seconds": 121.9, "steps": 900, "validation_nll": 11.431}}},
-            "generate": {"rows": 9597, "shards": 1, "seconds": 1.2},
+            "split": {"rows": {"train": 9597, "holdout": 3199, "reference": 3197},
+                      "entities": {"train": 9597, "holdout": 3199, "reference": 3197}},
+            "fit": {"seconds": 203.4, "recipe": "tabular/conditional-gan", "rows": 9597, "rows_available": 9597,
+                    "entities": 9597, "sampled": False, "released_phase": "adversarial", "parameters": 412345,
+                    "constraints_broken_in_data": {"age <= hours": 0.002},
+                    "phases": [{"name": "likelihood", "objective": "likelihood", "steps": 2400, "seconds": 61.2,
+                                "validation": 11.482, "curve": [[0, 14.1], [2400, 11.4]]},
+                               {"name": "adversarial", "objective": "relativistic critic", "steps": 900,
+                                "seconds": 121.9, "validation": 11.431, "curve": []}]},
+            "generate": {"rows": 9597, "shards": 1, "seconds": 1.2,
+                         "artefacts": {"data/train-00000-of-00001.parquet": "c1" * 32, "synthetic.parquet": "ee" * 32}},
         },
     }
 
@@ -224,5 +229,4 @@ def report(gates: list[GateResult] | None = None, **changes: Any) -> dict[str, A
     return build(
         contract=contract(**changes), results=results() if gates is None else gates, run=run_record(), plan=plan(),
         attempts=2, code={"version": "0.1.0", "commit": "9f3c2ab71d04"}, created="2026-11-21T23:58:41Z",
-        files={"data/train-00000-of-00001.parquet": "c1" * 32, "README.md": "d2" * 32},
     )

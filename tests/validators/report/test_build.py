@@ -8,9 +8,10 @@ from typing import Any
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from synth.errors import InternalError
 from validators.finding import Finding, GateResult, Verdict
 from validators.report import SCHEMA_VERSION, disclosure_check
 from validators.report.build import margin
@@ -47,8 +48,19 @@ def test_private_counts_are_rounded_and_the_run_seed_stays_in_the_workspace(exam
     assert report["model"]["released"]["rows"] == 9597  # the synthetic table's own length is no secret
 
 
-def test_artefact_digests_of_private_files_are_not_published(example: ModuleType) -> None:
-    assert "artefacts" not in json.dumps(example.report())
+def test_digests_are_published_of_what_leaves_and_of_nothing_private(example: ModuleType) -> None:
+    report = example.report()
+    assert [f["path"] for f in report["integrity"]["files"]] == ["data/train-00000-of-00001.parquet"]
+    text = json.dumps(report)
+    assert "artefacts" not in text and "ee" * 32 not in text and "table.parquet" not in text
+
+
+def test_the_report_says_which_phase_made_the_release_and_on_what(example: ModuleType) -> None:
+    model = example.report()["model"]
+    assert model["released_phase"] == "adversarial"
+    assert [(p["name"], p["validation"]) for p in model["phases"]] == [("likelihood", 11.482), ("adversarial", 11.431)]
+    assert (model["rows"], model["sampled"]) == (9600, False)
+    assert model["constraints_broken_in_data"] == {"age <= hours": 0.002}  # 19 rows; fewer than k would be words
 
 
 def test_the_deciding_finding_is_the_worst_then_the_one_with_least_room(example: ModuleType) -> None:
@@ -159,6 +171,29 @@ class TestDisclosureCheck:
         report = example.report()
         report["model"]["record"]["note"] = "x" * 5000
         assert any("letters" in p for p in disclosure_check(report, 10))
+
+
+def test_a_report_that_would_say_too_much_is_not_built(example: ModuleType) -> None:
+    picture = {"kind": "marginal", "column": "age", "role": "numeric", "labels": ["16 to 20", "20 and above"],
+               "real": [0.5, 0.5], "synthetic": [0.5, 0.5]}
+    with pytest.raises(InternalError, match="first bin is closed"):
+        example.report([gate(one(detail={"pictures": [picture]}))])
+
+
+@settings(max_examples=60, deadline=None)
+@given(st.lists(st.integers(0, 400), min_size=2, max_size=8), st.integers(1, 40), st.integers(0, 30_000))
+def test_whatever_the_bins_the_built_report_passes_its_own_check(example: ModuleType, people: list[int], k: int,
+                                                                 n: int) -> None:
+    total = max(sum(people), 1)
+    labels = ["below 1", *(f"{i} to {i + 1}" for i in range(1, len(people) - 1)), "9 and above"]
+    picture = {"kind": "marginal", "column": "age", "role": "numeric", "labels": labels,
+               "real": [p / total for p in people], "synthetic": [p / total for p in people]}
+    finding = one(n=n, detail={"pictures": [picture], "n": n, "rows": [1, 2, {"count": n}]})
+    report = example.report([gate(finding)], k=k)
+    assert disclosure_check(report, k) == []
+    behind = report["gates"][0]["findings"][0]["pictures"][0]["n"]
+    shown = report["gates"][0]["findings"][0]["pictures"][0]["real"]
+    assert all(s is None or s == 0 or s * behind >= k - 0.0005 * behind - 1e-6 for s in shown)
 
 
 def test_a_share_of_missing_cells_below_k_rows_is_words(example: ModuleType) -> None:

@@ -1,0 +1,154 @@
+"""What the report says around the gates: the data, its processing, the model, the threats, the decision.
+
+Built from the contract and from the value-free records of the stages; private counts and shares are rounded
+or put into words on the way (:mod:`validators.report.disclosure`).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from synth.contract.model import Contract, FixedCombinations, Inequality, Privacy
+from validators.finding import GateResult
+from validators.report.disclosure import plain, rounded, share_of, tidy
+from validators.report.words import finite, plural
+
+ACCESS = (
+    ("Synthetic table, its card, contract, manifest and signature, this report",
+     "Whoever may read the release store", "The release folder"),
+    ("Generator weights", "Operators of the workspace; they are not part of the release",
+     "The private half of the workspace (mode 0700)"),
+    ("Private table, splits, critic, checkpoints, private log", "Operators of the workspace",
+     "The private half of the workspace (mode 0700)"),
+)
+PARTS = ("train", "holdout", "reference")
+
+NOT_TESTED = (
+    "An attacker who holds the generator's weights or may ask it for any number of rows.",
+    "Linkage with outside registers that this project does not have.",
+    "Several releases made from the same source, put together.",
+    "Anything that would amount to a formal guarantee: the attacks are a panel, not a proof.",
+)
+
+
+def splits(record: Mapping[str, Any], k: int) -> list[dict[str, Any]]:
+    """One row a part, from the split stage's record (``rows`` and ``entities`` by part)."""
+    rows, entities = record.get("rows") or {}, record.get("entities") or {}
+    return [{"part": part, "rows": rounded(rows.get(part), k), "entities": rounded(entities.get(part), k)}
+            for part in PARTS if part in rows or part in entities]
+
+
+def source(contract: Contract, record: Mapping[str, Any], splits: list[dict[str, Any]]) -> dict[str, Any]:
+    """Whose data it is, its parts and its columns; ``record`` is the ingest stage's."""
+    rows, seen = finite(record.get("rows")), {c.get("name"): c for c in _columns_seen(record)}
+    columns = [
+        {"name": c.name, "missing_share": share_of(seen.get(c.name, {}).get("missing_share"), rows, contract.k),
+         "folded_categories": seen.get(c.name, {}).get("folded_categories"),
+         "role": c.role, "privacy": c.privacy, "protected": c.protected, "modelled": c.modelled,
+         "target": c.name == contract.target, "entity": c.name == contract.entity, "description": c.description,
+         "output": "as modelled" if c.modelled else
+         "replaced by generated values" if c.generate.value == "generate" else "dropped"}
+        for c in contract.columns
+    ]
+    return {
+        "controller": contract.raw.get("tenant"), "licence": contract.licence,
+        "purpose": contract.purpose, "unit_of_privacy": contract.entity or "every row is one entity",
+        "rows": rounded(record.get("rows"), contract.k), "entities": rounded(record.get("entities"), contract.k),
+        "splits": splits, "split_rule": "disjoint by entity, decided before training"
+        + (", stratified by the target" if contract.target else ""),
+        "target": contract.target, "task": contract.task, "columns": columns,
+        "privacy_classes": {
+            kind.value: [c.name for c in contract.columns if c.privacy is kind] for kind in Privacy
+            if kind is not Privacy.NONE
+        },
+        "excluded": [c["name"] for c in columns if c["output"] == "dropped"],
+    }
+
+
+def _columns_seen(record: Mapping[str, Any]) -> list[Mapping[str, Any]]:
+    columns = record.get("columns")
+    return [c for c in columns if isinstance(c, Mapping)] if isinstance(columns, list) else []
+
+
+def processing(contract: Contract, record: Mapping[str, Any]) -> dict[str, Any]:
+    """What was done to the data before training, and by which rules."""
+    bounded = [c.name for c in contract.columns if c.minimum is not None or c.maximum is not None]
+    rules = []
+    for constraint in contract.constraints:
+        if isinstance(constraint, Inequality):
+            rules.append(f"{constraint.low} {'<' if constraint.strict else '≤'} {constraint.high}")
+        elif isinstance(constraint, FixedCombinations):
+            rules.append(f"only known combinations of {', '.join(constraint.columns)}")
+        else:
+            rules.append(f"{constraint.total} = {' + '.join(constraint.parts)}")
+    shown = {"rows", "entities", "finished", "columns"}
+    kept = {key: value for key, value in tidy(plain(record), contract.k).items() if key not in shown}
+    return {
+        "bounds": {"origin": "declared in the contract and confirmed by a person", "columns": bounded},
+        "rare_rule": f"Categories with fewer than {contract.k} entities are folded into one.", "k": contract.k,
+        "missing": "A missing value is a state of its own; nothing is filled in silently.",
+        "constraints": rules, "record": kept,
+    }
+
+
+def model(contract: Contract, fit: Mapping[str, Any], generate: Mapping[str, Any]) -> dict[str, Any]:
+    """How the generator was trained and which phase made the release, from the records of fit and generate."""
+    rows, history = finite(fit.get("rows")), fit.get("history")
+    history = history if isinstance(history, Mapping) else fit
+    phases = [
+        {"name": phase.get("name"), "objective": phase.get("objective"), "steps": phase.get("steps"),
+         "seconds": finite(phase.get("seconds")), "validation": finite(phase.get("validation"))}
+        for phase in history.get("phases") or [] if isinstance(phase, Mapping)
+    ]
+    broken = fit.get("constraints_broken_in_data")
+    shown = {"rows", "rows_available", "entities", "sampled", "recipe", "released_phase", "seconds", "phases",
+             "history", "constraints_broken_in_data", "finished"}
+    return {
+        "recipe": contract.training.recipe, "effort": contract.training.effort, "row_cap": contract.training.max_rows,
+        "options": {name: value for name, value in contract.training.options},
+        "conditions": list(contract.conditions),
+        "rows": rounded(fit.get("rows"), contract.k), "entities": rounded(fit.get("entities"), contract.k),
+        "rows_available": rounded(fit.get("rows_available"), contract.k), "sampled": bool(fit.get("sampled")),
+        "selection": "Early stopping and the choice among phases use a validation part of train. Holdout and "
+                     "reference were not touched before the gates.",
+        "released_phase": fit.get("released_phase") or history.get("released"), "phases": phases,
+        "seconds": finite(fit.get("seconds")),
+        "constraints_broken_in_data": {
+            str(rule): share_of(share, rows, contract.k) for rule, share in broken.items()
+        } if isinstance(broken, Mapping) else {},
+        "record": {key: value for key, value in tidy(plain(fit), contract.k).items() if key not in shown},
+        "released": {"rows": generate.get("rows"), "shards": generate.get("shards")},
+        "access": "The weights and the critic stay in the private half of the workspace.",
+    }
+
+
+def threat_model(contract: Contract, results: Sequence[GateResult], plan: Mapping[str, Any]) -> dict[str, Any]:
+    """Who is defended against, with what access and for which targets, and what was not tested."""
+    sensitive = [c.name for c in contract.columns if c.privacy is Privacy.SENSITIVE]
+    not_tested = {r.title: list(r.not_tested) for r in results if r.not_tested}
+    return {
+        "adversary": "Holds the whole synthetic table, this report, the contract and the source code; knows other "
+                     "people of the same population; knows some or all columns of the person looked for.",
+        "access": "The release only: neither the generator, nor its critic, nor any way to ask them.",
+        "targets": [
+            "Copies: is a real row in the release?",
+            "Membership: was this person in the training data?",
+            "Attributes: " + (f"what is the person's {', '.join(sensitive)}?" if sensitive else
+                              "no column is declared sensitive, so nothing is looked for here."),
+        ],
+        "panel": plain(plan.get("attacks") or []),
+        "not_tested": [*NOT_TESTED], "not_tested_by_gate": not_tested,
+    }
+
+
+def decision(contract: Contract, given: Mapping[str, Any]) -> dict[str, Any]:
+    """What a person decides, with what the caller already knows of it in ``given``."""
+    return {
+        "reviewers": list(contract.reviewers),
+        "four_eyes": f"{plural(len(contract.reviewers), 'reviewer')} named in the contract",
+        "waivers": [], "terms": "No attempt may be made to identify a person from these data.",
+        "licence": contract.licence, "review_by": contract.retention_until,
+        "cumulative_releases": "not tracked by this report: ask how many releases were made from the same source",
+        **given,
+    }
