@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import lru_cache
 from typing import Any
 
 import numpy as np
@@ -28,7 +29,11 @@ def generate(column: Column, rows: int, *, seed: int, start: int = 0, unique: bo
     if provider == UUID:
         return pa.array(_uuids(rng, rows), pa.string())
     # a unique text needs no large pool: the row's number makes it unique
-    pool = _pool(column, provider, derive(seed, "identifiers", column.name))
+    pool = _pool(provider, derive(seed, "identifiers", column.name))
+    if pool is None:
+        place = f"column {column.name!r}" + (f", contract line {column.line}" if column.line else "")
+        raise UserError(f"faker has no provider {provider!r} that gives one value", where=place,
+                        todo="choose one such as name, email, phone_number, uuid4, random_int, street_address")
     if unique and pa.types.is_integer(pool.type):
         return pa.array(np.arange(start + 1, start + rows + 1))
     drawn = pool.take(pa.array(rng.integers(0, len(pool), rows)))
@@ -42,21 +47,20 @@ def _numbered(text: str, number: int) -> str:
     return f"{name}{number}@{domain}" if at else f"{text} {number}"
 
 
-def _pool(column: Column, provider: str, seed: int) -> pa.Array:
+@lru_cache(maxsize=64)
+def _pool(provider: str, seed: int) -> pa.Array | None:
+    """:data:`POOL` texts or integers; ``None`` if faker has no such provider. Made once for all batches of a table."""
     from faker import Faker
 
     faker = Faker()
     faker.seed_instance(seed)
-    place = f"column {column.name!r}" + (f", contract line {column.line}" if column.line else "")
-    wrong = UserError(f"faker has no provider {provider!r} that gives one value", where=place,
-                      todo="choose one such as name, email, phone_number, uuid4, random_int, street_address")
     try:
         make = None if provider.startswith("_") else faker.get_formatter(provider)
         first = make() if callable(make) else None
     except (AttributeError, TypeError):
-        raise wrong from None
+        return None
     if make is None or isinstance(first, bool) or not isinstance(first, (str, int)):
-        raise wrong
+        return None
     values: list[Any] = [first, *(make() for _ in range(POOL - 1))]
     return pa.array(values, pa.int64() if isinstance(first, int) else pa.string())
 

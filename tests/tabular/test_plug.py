@@ -75,7 +75,7 @@ def make_contract(source: Path, **changes: Any) -> Contract:
     base = Contract(
         name="people", version="1.0.0", domain="tabular", path=source.with_suffix(".yaml"), digest="d" * 64,
         description="", source=str(source), columns=COLUMNS, entity="id", target="ill", task=Task.CLASSIFICATION,
-        constraints=CONSTRAINTS, conditions=("country",), training=Training(effort=0.02, max_rows=600))
+        constraints=CONSTRAINTS, conditions=("country",), training=Training(recipe="tabular/likelihood", effort=0.3, max_rows=600))
     return replace(base, **changes)
 
 
