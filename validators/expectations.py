@@ -12,6 +12,7 @@ from __future__ import annotations
 import contextlib
 import logging
 import os
+import threading
 import warnings
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
@@ -29,6 +30,7 @@ if TYPE_CHECKING:
 
 _COUNTS = {"result_format": "SUMMARY", "partial_unexpected_count": 0}
 _BOOLEAN = {"result_format": "BOOLEAN_ONLY"}
+_one_at_a_time = threading.Lock()  # the library's current context is one for the process
 
 __all__ = ["compile_suite", "validate"]
 
@@ -37,7 +39,7 @@ __all__ = ["compile_suite", "validate"]
 class _Tally:
     """What is known of one expectation so far; counts of batches add up."""
 
-    success: bool = True  # of expectations that give no counts
+    success: bool | None = None  # of expectations that give no counts; None: not evaluated
     rows: int | None = None
     missing: int = 0
     unexpected: int = 0
@@ -49,7 +51,7 @@ class _Tally:
             self.missing += int(result.get("missing_count") or 0)
             self.unexpected += int(result["unexpected_count"])
         else:
-            self.success = self.success and success
+            self.success = success and self.success is not False
 
 
 def validate(data: pd.DataFrame | pa.Table | Iterable[pd.DataFrame], contract: Contract,
@@ -72,13 +74,15 @@ def validate(data: pd.DataFrame | pa.Table | Iterable[pd.DataFrame], contract: C
             rows += len(frame)
             kept.append(frame[[c for c in seen if c in wanted]])
             now = [i for i, e in enumerate(suite) if not e.whole and set(e.columns) <= set(seen)]
-            _run(frame, suite, now, tallies)
+            _run(frame, suite, [i for i in now if suite[i].rowwise], tallies)
+            _run(frame.head(1), suite, [i for i in now if suite[i].structural], tallies)
         seen = seen or []
         whole = pd.concat(kept, ignore_index=True) if kept else pd.DataFrame()
         if not len(whole.columns):
             whole = pd.DataFrame({"row": pd.RangeIndex(rows)})
         now = [i for i, e in enumerate(suite) if e.whole and set(e.columns) <= set(whole.columns)]
-        _run(whole, suite, now, tallies)
+        for rowwise in (True, False):
+            _run(whole, suite, [i for i in now if suite[i].rowwise is rowwise], tallies)
     asked = [i for i, e in enumerate(suite) if e.column is None or e.column in schema.names or e.column in seen]
     return [_result(suite[i], tallies[i], set(suite[i].columns) <= set(seen)) for i in asked]
 
@@ -89,7 +93,7 @@ def _result(expectation: Expectation, tally: _Tally, there: bool) -> dict[str, A
     if not there:
         success = False
     elif tally.rows is None:
-        success = tally.success
+        success = bool(tally.success)
     elif expectation.rule is not None:
         success = expectation.rule.holds(tally.unexpected, share)
     else:
@@ -99,35 +103,36 @@ def _result(expectation: Expectation, tally: _Tally, there: bool) -> dict[str, A
             "unexpected_percent": None if tally.rows is None else 100 * share}
 
 
-def _run(frame: pd.DataFrame, suite: tuple[Expectation, ...], indices: list[int],
-         tallies: list[_Tally]) -> None:
-    """Evaluate some expectations on one frame and add up what they say."""
+def _run(frame: pd.DataFrame, suite: tuple[Expectation, ...], chosen: list[int], tallies: list[_Tally]) -> None:
+    """Evaluate some expectations, all row-wise or none, on one frame, and add up what they say."""
     import great_expectations as gx
 
-    context = _context()  # one a frame: a context keeps every frame it has seen
-    for rowwise, form in ((True, _COUNTS), (False, _BOOLEAN)):
-        chosen = [i for i in indices if suite[i].rowwise is rowwise]
-        if not chosen:
-            continue
-        asset = context.data_sources.add_pandas(f"source {id(form)} {os.urandom(4).hex()}").add_dataframe_asset("table")
-        batch = asset.add_batch_definition_whole_dataframe("all").get_batch(batch_parameters={"dataframe": frame})
+    if not chosen:
+        return
+    rowwise = suite[chosen[0]].rowwise
+    used = {c for i in chosen for c in suite[i].columns}
+    if used and not any(suite[i].structural for i in chosen):
+        frame = frame[[c for c in frame.columns if c in used]]  # the library hashes every cell it is given
+    same: dict[str, list[int]] = {}  # it drops a repeated expectation: ask once, tell all
+    for i in chosen:
+        same.setdefault(repr((suite[i].type, sorted(suite[i].arguments.items(), key=str))), []).append(i)
+    with _one_at_a_time:
+        asset = _context().data_sources.add_pandas("memory").add_dataframe_asset("table")
         bundle = gx.ExpectationSuite(name="contract")
-        same: dict[str, list[int]] = {}  # Great Expectations drops a repeated expectation: ask once, tell all
-        for i in chosen:
-            same.setdefault(repr((suite[i].type, sorted(suite[i].arguments.items(), key=str))), []).append(i)
         for places in same.values():
             bundle.add_expectation(_build(suite[places[0]], places))
+        batch = asset.add_batch_definition_whole_dataframe("all").get_batch(batch_parameters={"dataframe": frame})
         try:
-            results = batch.validate(bundle, result_format=form).results
+            results = batch.validate(bundle, result_format=_COUNTS if rowwise else _BOOLEAN).results
         except Exception:  # its text may quote a value
             raise InternalError("the expectations of the contract could not be evaluated") from None
-        if len(results) != len(same):
-            raise InternalError("Great Expectations left out an expectation of the contract")
-        for result in results:
-            for i in result.expectation_config.meta["places"]:
-                if _raised(result.exception_info):
-                    raise _failure(suite[i]) from None
-                tallies[i].add(dict(result.result) if rowwise else {}, bool(result.success))
+    if len(results) != len(same):
+        raise InternalError("Great Expectations left out an expectation of the contract")
+    for result in results:
+        for i in result.expectation_config.meta["places"]:
+            if _raised(result.exception_info):
+                raise _failure(suite[i]) from None
+            tallies[i].add(dict(result.result) if rowwise else {}, bool(result.success))
 
 
 def _build(expectation: Expectation, places: list[int]) -> Any:
@@ -176,7 +181,7 @@ def _frames(data: pd.DataFrame | pa.Table | Iterable[pd.DataFrame], schema: Tabl
 
 
 def _context() -> Any:
-    """An ephemeral context: no telemetry, no files, no progress bars."""
+    """An ephemeral context: no telemetry, no files, no progress bars. One a frame: it keeps every frame it saw."""
     import great_expectations as gx
     from great_expectations.data_context.types.base import (
         DataContextConfig,

@@ -28,6 +28,11 @@ _WHOLE = frozenset({
     "expect_multicolumn_values_to_be_unique", "expect_column_values_to_be_increasing",
     "expect_column_values_to_be_decreasing", "expect_column_value_z_scores_to_be_less_than",
 })
+# About the columns, not their cells: one row of a batch is enough.
+_STRUCTURAL = frozenset({
+    "expect_column_to_exist", "expect_table_columns_to_match_set", "expect_table_columns_to_match_ordered_list",
+    "expect_table_column_count_to_be_between", "expect_table_column_count_to_equal",
+})
 _ROWWISE = re.compile(r"expect_(column_values|column_value|column_pair_values|select_column_values|compound_columns|"
                       r"multicolumn)_")
 _REFUSED = frozenset({"unexpected_rows_expectation", "expect_query_results_to_match_comparison",
@@ -74,7 +79,12 @@ class Expectation:
     @property
     def whole(self) -> bool:
         """True if all rows are needed at once, so that the answers of batches cannot be put together."""
-        return self.type in _WHOLE or not (self.rowwise or self.type == "expect_column_to_exist")
+        return self.type in _WHOLE or not (self.rowwise or self.structural)
+
+    @property
+    def structural(self) -> bool:
+        """True if it is about which columns there are."""
+        return self.type in _STRUCTURAL
 
     @property
     def columns(self) -> tuple[str, ...]:

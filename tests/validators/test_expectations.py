@@ -151,6 +151,27 @@ def test_batches_say_the_same_as_the_whole() -> None:
     assert one == many and any(not r["success"] for r in one)
 
 
+def test_expectations_on_the_table_see_all_columns() -> None:
+    def rule(kind: str, **arguments: Any) -> dict[str, Any]:
+        return {"type": "custom", "engine": "greatExpectations", "implementation": {"type": kind, "kwargs": arguments}}
+
+    rules: dict[str | None, list[dict[str, Any]]] = {None: [
+        rule("expect_table_column_count_to_equal", value=4), rule("expect_table_column_count_to_equal", value=3),
+        rule("expect_table_columns_to_match_set", column_set=["age", "group", "day", "ill"]),
+        rule("expect_column_pair_values_a_to_be_greater_than_b", column_A="day", column_B="age", or_equal=True)]}
+    whole = frame()
+    whole.loc[[3, 4], "day"] = -1.0
+    for data in (whole, (whole.iloc[i: i + 50] for i in range(0, 200, 50))):
+        added = validate(data, contract(quality=rules), schema())[9:]
+        assert [r["success"] for r in added] == [True, False, True, False]
+        assert added[3]["unexpected_count"] == 2
+
+
+def test_no_batches_meet_nothing() -> None:
+    rules: dict[str | None, list[dict[str, Any]]] = {None: [{"metric": "rowCount", "mustBeGreaterThan": 0}]}
+    assert not any(r["success"] for r in validate(iter(()), contract(quality=rules), schema()))
+
+
 def test_batches_are_not_kept() -> None:
     seen: list[weakref.ref[pd.DataFrame]] = []
     alive: list[int] = []
