@@ -159,8 +159,8 @@ def _loss(s: _Scores, family: str, target: str, unit: str, rows: int, limits: Li
         id=f"downstream.loss.{family}", title=f"Loss on {target} when trained on synthetic rows ({family})",
         value=st.number(value), low=st.number(low), high=st.number(high), unit=unit, floor=0.0, limit=limits.loss,
         direction="at least", n=rows, verdict=verdict,
-        method="train on synthetic minus train on real rows, same number of rows, tested on untouched rows (holdout and "
-               "reference); paired bootstrap over entities",
+        method="train on synthetic minus train on real rows, same number of rows, tested on untouched rows (holdout "
+               "and reference); paired bootstrap over entities",
         power=f"a loss of {st.detectable(error):.3f} at n = {rows:,} with 80 % power",
         remedy=(f"about {needed:,} untouched rows would settle it at this value" if needed and value > limits.loss
                 else "the dependence of the target on the other columns is lost: see the pairs of the target"),

@@ -196,7 +196,8 @@ def _mean_and_worst(prefix: str, what: str, excess: np.ndarray, floors: np.ndarr
     lows, highs = st.simultaneous(excess[:, 0], excess[:, 1:])
     # the item whose upper bound is highest decides: it is the one that could be worst
     worst = int(np.argmax(highs))
-    spread = float((highs - excess[:, 0]).max())
+    error = max(st.standard_error(row) for row in excess[:, 1:])
+    spread = float((highs - excess[:, 0]).max()) + st.quantile(0.8) * error
     order = np.argsort(-excess[:, 0])[:10]
     rows_of_table: list[list[str | float | None]] = [
         [labels[i], st.number(excess[i, 0], 4), st.number(highs[i], 4), st.number(floors[i], 4)] for i in order]
@@ -205,7 +206,7 @@ def _mean_and_worst(prefix: str, what: str, excess: np.ndarray, floors: np.ndarr
         unit="share", low=st.number(lows[worst], 4), high=st.number(highs[worst], 4), floor=0.0, limit=worst_limit,
         n=st.rounded(rows), verdict=st.at_most(float(excess[:, 0].max()), float(highs[worst]), worst_limit),
         method=f"{method}; bounds hold for all {len(labels)} {what}s at once (max-statistic)",
-        power=f"an excess of {spread + st.quantile(0.8) * spread / 2:.3f} in any one {what} with about 80 % power",
+        power=f"an excess of {spread:.3f} in any one {what} with 80 % power",
         remedy=_remedy(rows, float(excess[worst, 0]), float(highs[worst]), worst_limit, f"see {labels[worst]!r} first"),
         detail={"worst": labels[worst], "pictures": [pictures.table(
             f"The {len(order)} {what}s furthest above the floor", [what, "excess", "upper bound", "floor"],

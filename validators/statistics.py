@@ -37,26 +37,6 @@ def choose(entities: np.ndarray, rows: int, rng: np.random.Generator) -> np.ndar
     return np.sort(np.argsort(rank, kind="stable")[:rows])
 
 
-def _by_score(scores: np.ndarray, *weights: np.ndarray) -> list[np.ndarray]:
-    """Weights summed over equal scores, ascending: each (groups, draws)."""
-    order = np.argsort(scores, kind="stable")
-    ordered = scores[order]
-    starts = np.flatnonzero(np.r_[True, ordered[1:] != ordered[:-1]])
-    return [np.add.reduceat(w[order], starts, axis=0) for w in weights]
-
-
-def _pooled(members: np.ndarray, others: np.ndarray, member_weights: np.ndarray | None,
-            other_weights: np.ndarray | None) -> tuple[np.ndarray, np.ndarray, bool]:
-    scalar = member_weights is None or other_weights is None
-    first = np.ones((len(members), 1)) if scalar else np.asarray(member_weights, np.float64)
-    second = np.ones((len(others), 1)) if scalar else np.asarray(other_weights, np.float64)
-    scores = np.concatenate([members, others])
-    positive = np.concatenate([first, np.zeros((len(others), first.shape[1]))])
-    negative = np.concatenate([np.zeros((len(members), second.shape[1])), second])
-    positive, negative = _by_score(scores, positive, negative)
-    return positive, negative, scalar
-
-
 def auc(members: np.ndarray, others: np.ndarray, member_weights: np.ndarray | None = None,
         other_weights: np.ndarray | None = None) -> np.ndarray:
     """Probability that a member scores higher than another record, ties one half (Mann-Whitney).
@@ -65,11 +45,15 @@ def auc(members: np.ndarray, others: np.ndarray, member_weights: np.ndarray | No
     """
     if len(members) == 0 or len(others) == 0:
         return np.asarray(np.nan)
-    positive, negative, scalar = _pooled(members, others, member_weights, other_weights)
-    below = np.cumsum(negative, axis=0) - negative
+    order = np.argsort(others, kind="stable")
+    low, high = (np.searchsorted(others[order], members, side) for side in ("left", "right"))
+    if member_weights is None or other_weights is None:
+        return np.asarray((low + high).mean() / (2.0 * len(others)))
+    below = np.zeros((len(others) + 1, other_weights.shape[1]))
+    np.cumsum(other_weights[order], axis=0, out=below[1:])
+    wins = np.einsum("ij,ij->j", member_weights, below[low]) + np.einsum("ij,ij->j", member_weights, below[high])
     with np.errstate(invalid="ignore", divide="ignore"):
-        value = (positive * (below + 0.5 * negative)).sum(0) / (positive.sum(0) * negative.sum(0))
-    return value[0] if scalar else value
+        return np.asarray(0.5 * wins / (member_weights.sum(axis=0, dtype=float) * below[-1]))
 
 
 def tpr_at_fpr(members: np.ndarray, others: np.ndarray, fpr: float, member_weights: np.ndarray | None = None,
@@ -80,21 +64,41 @@ def tpr_at_fpr(members: np.ndarray, others: np.ndarray, fpr: float, member_weigh
     """
     if len(members) == 0 or len(others) == 0:
         return np.asarray(np.nan)
-    positive, negative, scalar = _pooled(members, others, member_weights, other_weights)
-    true = np.cumsum(positive[::-1], axis=0) / np.maximum(positive.sum(0), 1e-12)
-    false = np.cumsum(negative[::-1], axis=0) / np.maximum(negative.sum(0), 1e-12)
-    draws = true.shape[1]
-    # np.interp wants increasing x; at a vertical step (equal x) the highest point is the ROC's corner
-    value = np.empty(draws)
-    for d in range(draws):
-        after = np.searchsorted(false[:, d], fpr, side="right")
-        left_x, left_y = (false[after - 1, d], true[after - 1, d]) if after else (0.0, 0.0)
+    scalar = member_weights is None or other_weights is None
+    first = np.ones((len(members), 1)) if member_weights is None else member_weights
+    second = np.ones((len(others), 1)) if other_weights is None else other_weights
+    totals = first.sum(axis=0, dtype=float), second.sum(axis=0, dtype=float)
+    # only the highest scores matter; with few records a draw may need more of them than usual
+    for share in (min(1.0, 5 * fpr + 0.01), 1.0):
+        edge = np.sort(others)[::-1][min(int(share * len(others)), len(others) - 1)]
+        top, rest = members >= edge, others >= edge
+        if share == 1.0:
+            top, rest = np.ones(len(members), bool), np.ones(len(others), bool)
+        levels = np.unique(-np.concatenate([members[top], others[rest]]))
+        true = _reached(-members[top], first[top], levels) / np.maximum(totals[0], 1e-12)
+        false = _reached(-others[rest], second[rest], levels) / np.maximum(totals[1], 1e-12)
+        if (false[-1] > fpr).all():
+            break
+    value = np.empty(true.shape[1])
+    for d in range(len(value)):
+        after = int(np.searchsorted(false[:, d], fpr, side="right"))
         if after == len(false):
-            value[d] = left_y
+            value[d] = true[-1, d]
             continue
-        step = false[after, d] - left_x
-        value[d] = left_y + (true[after, d] - left_y) * ((fpr - left_x) / step if step > 0 else 0.0)
-    return value[0] if scalar else value
+        step = false[after, d] - false[after - 1, d]
+        share = (fpr - false[after - 1, d]) / step if step > 0 else 0.0
+        value[d] = true[after - 1, d] + (true[after, d] - true[after - 1, d]) * share
+    return np.asarray(value[0]) if scalar else value
+
+
+def _reached(scores: np.ndarray, weights: np.ndarray, levels: np.ndarray) -> np.ndarray:
+    """Weight of scores at most each level, a row of zeros first: (levels + 1, draws)."""
+    out = np.zeros((len(levels) + 1, weights.shape[1]))
+    if len(scores):
+        order = np.argsort(scores, kind="stable")
+        total = np.vstack([np.zeros((1, weights.shape[1])), np.cumsum(weights[order], axis=0, dtype=float)])
+        out[1:] = total[np.searchsorted(scores[order], levels, side="right")]
+    return out
 
 
 def total_variation(first: np.ndarray, second: np.ndarray) -> np.ndarray:

@@ -1,0 +1,95 @@
+from dataclasses import replace
+
+import numpy as np
+import pytest
+from sklearn.metrics import r2_score, roc_auc_score
+
+from synth.contract import Task
+from tests.validators import populations
+from validators import downstream
+from validators.finding import Finding, Verdict
+from validators.prediction import score
+
+
+def findings(e) -> dict[str, Finding]:
+    return {f.id: f for f in downstream.run(e, downstream.Limits()).findings}
+
+
+@pytest.fixture(scope="module")
+def clean():
+    return populations.evidence(3_000, 21)
+
+
+def test_scores_are_those_of_sklearn():
+    rng = np.random.default_rng(0)
+    truth = rng.choice(3, 200).astype(float)
+    prediction = rng.dirichlet([1, 1, 1, 1], 200)
+    expected = np.mean([roc_auc_score(truth == c, prediction[:, c]) for c in range(3)])
+    assert score(prediction, truth) == pytest.approx(expected)
+    value = truth + rng.normal(size=200)
+    assert score(value, truth) == pytest.approx(r2_score(truth, value))
+    repeated = rng.integers(0, 3, 200)
+    assert score(value, truth, repeated[:, None])[0] == pytest.approx(r2_score(truth, value, sample_weight=repeated))
+    assert score(prediction, truth, repeated[:, None])[0] == pytest.approx(
+        np.mean([roc_auc_score(truth == c, prediction[:, c], sample_weight=repeated) for c in range(3)]))
+
+
+def test_a_number_as_target(clean):
+    e = replace(clean, contract=replace(clean.contract, target="income", task=Task.REGRESSION))
+    good, bad = findings(e), findings(replace(e, synthetic=populations.permuted_labels(e, 1, "income")))
+    assert good["downstream.loss.boosting"].unit == "R2"
+    assert good["downstream.loss.linear"].verdict is not Verdict.FAIL
+    assert bad["downstream.loss.linear"].verdict is Verdict.FAIL
+
+
+def test_many_classes_as_target(clean):
+    e = replace(clean, contract=replace(clean.contract, target="job"))
+    found = findings(e)
+    assert found["downstream.loss.linear"].verdict is Verdict.PASS
+    assert findings(replace(e, synthetic=populations.permuted_labels(e, 1, "job")))[
+        "downstream.loss.linear"].verdict is Verdict.FAIL
+
+
+def test_without_a_target_other_columns_stand_in(clean):
+    e = replace(clean, contract=replace(clean.contract, target=None, task=None))
+    found = findings(e)
+    assert found["downstream.task"].verdict is Verdict.INFO and "no task" in found["downstream.task"].title
+    assert found["downstream.surrogate"].verdict is Verdict.PASS
+    assert 1 <= len(found["downstream.surrogate"].detail["columns"]) <= downstream.SURROGATES
+    shuffled = findings(replace(e, synthetic=populations.independent(e, 1)))
+    assert shuffled["downstream.surrogate"].verdict is Verdict.FAIL
+
+
+def test_a_widened_gap_between_groups_fails(clean):
+    frame = clean.synthetic.copy()
+    rng = np.random.default_rng(0)
+    move = (frame["status"] == "status1").to_numpy() & (rng.random(len(frame)) < 0.3)
+    frame.loc[move, "ill"] = "true"
+    found = findings(replace(clean, synthetic=frame))
+    assert findings(clean)["downstream.bias.status"].verdict is not Verdict.FAIL
+    assert found["downstream.bias.status"].verdict is Verdict.FAIL
+
+
+def test_a_group_that_shrank_fails(clean):
+    keep = (clean.synthetic["status"] != "status1").to_numpy() | (np.arange(len(clean.synthetic)) % 2 == 0)
+    found = findings(replace(clean, synthetic=clean.synthetic[keep].reset_index(drop=True)))
+    assert found["downstream.representation.status"].verdict is Verdict.FAIL
+
+
+def test_small_groups_are_suppressed(clean):
+    frames = {}
+    for part in ("train", "holdout", "reference", "synthetic"):
+        frame = getattr(clean, part).copy()
+        frame["status"] = np.where(np.arange(len(frame)) < 2, "status2", "status0")
+        frames[part] = frame.astype(dict(clean.synthetic.dtypes))
+    found = findings(replace(clean, **frames))
+    shown = found["downstream.representation.status"].detail["pictures"][0]["rows"]
+    assert [row["label"] for row in shown] == ["status0"]
+
+
+def test_a_task_that_real_rows_cannot_teach_is_no_pass(clean):
+    frames = {p: populations.permuted_labels(replace(clean, synthetic=getattr(clean, p)), 1)
+              for p in ("train", "holdout", "reference", "synthetic")}
+    found = findings(replace(clean, **frames))
+    assert found["downstream.loss.boosting"].verdict is not Verdict.PASS
+    assert found["downstream.independent.boosting"].verdict is Verdict.INFO
