@@ -32,6 +32,7 @@ from synth.tabular.source import Source, open_source
 
 RARE = "(rare)"
 ROW_GROUP = 1 << 18
+SPOOL_BYTES = 64 << 20  # held before a row group is written
 _ENTITY = "\0entity"  # spool column; no contract column can be called that
 
 
@@ -222,16 +223,28 @@ def _boolean(reader: LabelReader, word: str) -> str:
 
 
 def _write_spool(scan: Scan, spool: Path, progress: Progress) -> None:
-    writer = None
+    writer: pq.ParquetWriter | None = None
+    schema: pa.Schema | None = None
+    pending: list[pa.RecordBatch] = []
+
+    def flush() -> None:
+        nonlocal writer, pending
+        if pending:
+            writer = writer or pq.ParquetWriter(spool, pending[0].schema, compression="zstd", compression_level=1,
+                                                use_dictionary=False, write_statistics=False)
+            writer.write_table(pa.Table.from_batches(pending), row_group_size=ROW_GROUP)
+            pending = []
+
     try:
         for batch in scan.batches(progress):
-            if writer is None:
-                writer = pq.ParquetWriter(spool, batch.schema, compression="zstd", compression_level=1,
-                                          use_dictionary=False, write_statistics=False)
-            if batch.schema != writer.schema:  # the entity key has another type in another file
+            schema = schema or batch.schema
+            if batch.schema != schema:  # the entity key has another type in another file
                 raise UserError(f"the entity key {scan.contract.entity!r} is of different types in different files",
                                 where=scan.source.name, todo="give all files the same types")
-            writer.write_batch(batch, row_group_size=ROW_GROUP)
+            pending.append(batch)
+            if sum(b.num_rows for b in pending) >= ROW_GROUP or sum(b.nbytes for b in pending) >= SPOOL_BYTES:
+                flush()
+        flush()
     finally:
         if writer is not None:
             writer.close()

@@ -81,6 +81,8 @@ def test_numbers_keep_value_and_printed_precision(tmp_path: Path, cells: list[st
     (pa.array([1.25, None, 3.5]), False, 2),
     (pa.array([25862.32, 0.07, 1669.3], pa.float32()), False, 2),
     (pa.array([0.1 + 0.2, 1.0, np.pi]), False, None),
+    (pa.array([1e-20, 0.1, 3e20], pa.float32()), False, None),
+    (pa.array([0.5, 1.25, float("nan")], pa.float16()), False, 2),
     (pa.array([1.0, 2.0, float("nan")]), False, 0),
     (pa.array([1, 2, 3]).cast(pa.decimal128(25, 3)), False, 3),
     (pa.array([1.5, 2.5, 1.5]).dictionary_encode(), False, 1),
@@ -91,6 +93,8 @@ def test_typed_numbers(tmp_path: Path, array: pa.Array, integer: bool, decimals:
     plain = array.dictionary_decode() if pa.types.is_dictionary(array.type) else array
     expected = plain.cast(pa.float64()).to_numpy(zero_copy_only=False)
     np.testing.assert_allclose(held, expected, rtol=1e-7)
+    if array.type == pa.float32():
+        assert set(held.dropna()) == {float(str(v)) for v in plain.to_numpy()}  # 0.1, not 0.10000000149
     if decimals is not None:
         known = held.dropna()
         np.testing.assert_array_equal(known, known.round(decimals))  # 32-bit noise is gone
@@ -286,7 +290,8 @@ def test_booleans_keep_their_words(tmp_path: Path, words: tuple[str, str], setti
 
 
 def test_typed_booleans_have_no_words(tmp_path: Path) -> None:
-    held, schema = one(tmp_path, parquet(tmp_path, "x", pa.array([True, None, False])), column("x", "boolean"))
+    held, schema = one(tmp_path, parquet(tmp_path, "x", pa.array([True, None, False])),
+                       column("x", "boolean", values=[0, 1]))
     assert schema.true_text is None and held.tolist()[0] == "true" and held.isna()[1]
 
 
@@ -360,6 +365,17 @@ def test_entity_keys_of_every_type(tmp_path: Path, key: pa.Array) -> None:
     assert ingested(agreed, tmp_path / "out")[2]["entities"] == 2
     entities = np.load(tmp_path / "out" / "entities.npy")
     assert entities[0] == entities[1] != entities[2]
+
+
+def test_entity_keys_of_two_types(tmp_path: Path) -> None:
+    folder = tmp_path / "parts"
+    folder.mkdir()
+    for i, key in enumerate((pa.array([1.5]), pa.array([2.5], pa.float32()), pa.array([3.5]))):
+        pq.write_table(pa.table({"x": key, "filler": [i % 2]}), folder / f"{i}.parquet")
+    agreed = contract(folder, column("x", "string", role="identifier"), FILLER, entity="x")
+    assert ingested(agreed, tmp_path / "out")[2]["entities"] == 3
+    pq.write_table(pa.table({"x": pa.array([SECRET]), "filler": [1]}), folder / "9.parquet")
+    assert "another type" in refused(tmp_path, agreed)
 
 
 def test_a_table_of_one_column_keeps_its_empty_lines(tmp_path: Path) -> None:

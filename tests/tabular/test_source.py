@@ -192,3 +192,49 @@ def test_places_that_cannot_be_read(source: str, what: str) -> None:
 ])
 def test_wrong_options(tmp_path: Path, options: dict[str, str], what: str) -> None:
     assert what in refused(written(tmp_path / "a.csv", "a,b\n1,2\n"), **options)
+
+
+def test_over_http(tmp_path: Path) -> None:
+    import functools
+    import threading
+    from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
+
+    pytest.importorskip("aiohttp")
+
+    class Quiet(SimpleHTTPRequestHandler):
+        def log_message(self, *_: object) -> None:
+            pass
+
+    written(tmp_path / "a.csv", "a,b\n" + "1,2\n" * 100_000)
+    server = ThreadingHTTPServer(("127.0.0.1", 0), functools.partial(Quiet, directory=str(tmp_path)))
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    try:
+        address = f"http://127.0.0.1:{server.server_port}"
+        assert len(rows(f"{address}/a.csv")) == 100_000
+        refused(f"{address}/none.csv")
+    finally:
+        server.shutdown()
+        server.server_close()
+
+
+def test_from_s3(monkeypatch: pytest.MonkeyPatch) -> None:
+    s3fs = pytest.importorskip("s3fs")
+    moto = pytest.importorskip("moto.server")
+    for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"):
+        monkeypatch.setenv(name, "test")
+    monkeypatch.setenv("AWS_DEFAULT_REGION", "us-east-1")
+    server = moto.ThreadedMotoServer(port=0, verbose=False)
+    server.start()
+    try:
+        host, port = server.get_host_and_port()
+        endpoint = f"http://{host}:{port}"
+        fs = s3fs.S3FileSystem(endpoint_url=endpoint)
+        fs.mkdir("tables")
+        for i in (1, 2):
+            fs.pipe(f"tables/people/{i}.csv", f"a,b\n{i},x\n".encode())
+        for source in ("s3://tables/people", "s3://tables/people/*.csv"):
+            assert [r["a"] for r in rows(source, endpoint_url=endpoint)] == ["1", "2"]
+        assert "no such file" in refused("s3://tables/nobody.csv", endpoint_url=endpoint)
+    finally:
+        server.stop()
+        s3fs.S3FileSystem.clear_instance_cache()

@@ -80,6 +80,8 @@ class LabelReader(Reader):
 
     def words(self) -> tuple[str, str] | None:
         """Boolean columns: the source's texts for false and true; ``None`` if they are not known."""
+        if self.kinds == {"boolean"}:
+            return "false", "true"
         if self.column.values is not None:
             return self.column.values[0], self.column.values[1]
         for false, true in PAIRS:

@@ -61,7 +61,7 @@ class NumberReader(Reader):
         self._count("text", pc.is_nan(values))  # the word "nan", which only the contract can call missing
         self._count("padded", pc.match_substring_regex(text, r"^[+-]?0\d"))
         point = pc.find_substring(text, ".")
-        self.integer &= not (pc.max(point).as_py() or -1) >= 0 and self._whole(values)
+        self.integer &= not pc.any(pc.greater_equal(point, 0)).as_py() and self._whole(values)
         if self.decimals is not None:
             if not self.integer and pc.any(pc.match_substring(text, "e", ignore_case=True)).as_py():
                 self.decimals = None  # exponents: printed with full precision
@@ -79,18 +79,17 @@ class NumberReader(Reader):
         if pa.types.is_integer(array.type):
             return self._finite(array.cast(pa.float64(), safe=False))
         self.integer = False
-        single = array.type.bit_width < 64
+        if array.type.bit_width < 64:  # the decimal number that was meant, without the noise of 32 bits
+            array = array.cast(pa.float32()).cast(pa.string())
         numbers = array.cast(pa.float64())
         values = self._finite(pc.if_else(pc.is_nan(numbers), pa.scalar(None, pa.float64()), numbers))
-        self._printed(values.drop_null().to_numpy(), np.dtype(array.type.to_pandas_dtype()) if single else None)
+        self._printed(values.drop_null().to_numpy())
         return values
 
-    def _printed(self, values: np.ndarray, single: np.dtype | None) -> None:
+    def _printed(self, values: np.ndarray) -> None:
         """Raise ``decimals`` to the smallest number of digits that gives every value back."""
         while self.decimals is not None and len(values):
-            rounded = np.round(values, self.decimals)
-            same = rounded == values if single is None else rounded.astype(single) == values.astype(single)
-            values = values[~same]
+            values = values[np.round(values, self.decimals) != values]
             if len(values):
                 self._at_least(self.decimals + 1)
 
