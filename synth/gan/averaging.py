@@ -9,7 +9,7 @@ from torch import nn
 
 
 class Average:
-    """Average of ``source``'s parameters with half-life set by ``decay``; early steps weigh less to forget the start."""
+    """Average of ``source``'s parameters; a step keeps ``decay`` of it, early steps less, to forget the start."""
 
     def __init__(self, source: nn.Module, decay: float) -> None:
         self.decay, self.steps = decay, 0

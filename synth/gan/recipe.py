@@ -88,7 +88,8 @@ def with_options(recipe: Recipe, options: tuple[tuple[str, float | str | bool], 
 
 
 def _tunable() -> tuple[str, ...]:
-    return tuple(f.name for f in dataclasses.fields(Phase) if f.name not in ("name", "objective", "penalties", "betas", "validate_every"))
+    fixed = ("name", "objective", "penalties", "betas", "validate_every")
+    return tuple(f.name for f in dataclasses.fields(Phase) if f.name not in fixed)
 
 
 def _coerce(name: str, value: Any, like: Any) -> Any:
@@ -114,7 +115,8 @@ def check(recipe: Recipe, critic: nn.Module | None) -> None:
         if phase.objective is None and phase.penalties:
             problems.append(f"{where}: penalties on a critic that does not train")
         if phase.objective == "wasserstein" and not any(n == "gradient" for n, w in phase.penalties if w > 0):
-            problems.append(f"{where}: a Wasserstein critic needs the gradient penalty, or its scores grow without bound")
+            problems.append(f"{where}: a Wasserstein critic needs the gradient penalty,"
+                            " or its scores grow without bound")
         if phase.objective is not None and critic is None:
             problems.append(f"{where}: an objective needs a critic")
         if phase.batch < 1 or phase.batch % recipe.pack:
@@ -122,9 +124,10 @@ def check(recipe: Recipe, critic: nn.Module | None) -> None:
         if phase.steps < 1 or not 0 <= phase.average < 1:
             problems.append(f"{where}: steps must be positive and the average's decay in [0, 1)")
         if critic is not None and any(w > 0 for _, w in phase.penalties):
-            mixing = sorted({type(m).__name__ for m in critic.modules() if isinstance(m, nn.modules.batchnorm._BatchNorm)})
+            mixing = sorted({type(m).__name__ for m in critic.modules()
+                             if isinstance(m, nn.modules.batchnorm._BatchNorm)})
             if mixing:
-                problems.append(f"{where}: a gradient penalty is defined per record, but {mixing[0]} in the critic mixes"
-                                " the records of a batch; use LayerNorm or none")
+                problems.append(f"{where}: a gradient penalty is defined per record, but {mixing[0]} in the critic"
+                                " mixes the records of a batch; use LayerNorm or none")
     if problems:
         raise UserError("\n".join(problems))

@@ -77,12 +77,13 @@ class LabelCodec:
                             f" ({unknown or int((codes < 0).sum())} cells)",
                             todo="use the vocabulary of the training table, or train again")
         if not self.group:
-            return (codes + int(self.missing))[:, None]
+            return (codes + int(self.missing))[:, None] + 0.5
         coarse = np.where(codes < 0, 0, codes // self.group + int(self.missing))
-        return np.stack([coarse, np.where(codes < 0, 0, codes % self.group)], 1)
+        return np.stack([coarse, np.where(codes < 0, 0, codes % self.group)], 1) + 0.5
 
     def codes(self, tokens: np.ndarray) -> np.ndarray:
         """Index into the vocabulary of tokens [rows, 1 or 2]; -1 is missing."""
+        tokens = tokens.astype(np.int64)
         code = tokens[:, 0] - int(self.missing)
         if self.group:
             code = np.where(code < 0, -1, np.minimum(code * self.group + tokens[:, 1], len(self.labels) - 1))
@@ -126,6 +127,7 @@ class Token:
     column: int  # index of the column it belongs to
     size: int
     coarse: int | None  # index of the coarse token it refines, None for a coarse token
+    bins: int  # how many of its last values are bins of a number, which have an inside
     children: tuple[int, ...]  # for a fine token: how many values it can take below each coarse value
     positions: tuple[float, ...]  # rank position of each value in [0, 1]; NaN where it has none
 
@@ -147,8 +149,8 @@ class TableCodec:
             if column.is_number:
                 columns.append(NumberCodec.fit(
                     column.name, values.to_numpy(float), k=k,
-                    decimals=0 if column.integer or column.unit is not None else column.decimals, nullable=column.nullable, fine=fine,
-                    low=column.minimum, high=column.maximum, entities=entities))
+                    decimals=0 if column.integer or column.unit is not None else column.decimals,
+                    nullable=column.nullable, fine=fine, low=column.minimum, high=column.maximum, entities=entities))
             else:
                 columns.append(LabelCodec.fit(column, values))
         return cls(schema=schema, columns=tuple(columns))
@@ -164,11 +166,12 @@ class TableCodec:
         for i, column in enumerate(self.columns):
             children = column.children()
             out.append(Token(column=i, size=column.sizes[0], coarse=None, children=(),
+                             bins=column.bins if isinstance(column, NumberCodec) and column.fine == 1 else 0,
                              positions=tuple(column.positions.tolist())))
             if children is not None:
                 size = column.sizes[1]
                 smooth = isinstance(column, NumberCodec)
-                out.append(Token(column=i, size=size, coarse=len(out) - 1, children=tuple(children.tolist()),
+                out.append(Token(column=i, size=size, coarse=len(out) - 1, bins=0, children=tuple(children.tolist()),
                                  positions=tuple(((np.arange(size) + 0.5) / size if smooth
                                                   else np.full(size, np.nan)).tolist())))
         return out
@@ -182,7 +185,7 @@ class TableCodec:
             values = frame[column.name]
             parts.append(column.encode(values.to_numpy(float), chance) if isinstance(column, NumberCodec)
                          else column.encode(values))
-        return np.concatenate(parts, 1) if parts else np.zeros((len(frame), 0), np.int64)
+        return np.concatenate(parts, 1) if parts else np.zeros((len(frame), 0))
 
     def decode(self, tokens: np.ndarray, rng: np.random.Generator, within: Mapping[str, Interval] | None = None
                ) -> pd.DataFrame:
@@ -190,9 +193,8 @@ class TableCodec:
         out = {}
         for column, start in zip(self.columns, self.starts, strict=True):
             part = tokens[:, start:start + len(column.sizes)]
-            chance = rng.random(len(tokens))
             if isinstance(column, NumberCodec):
-                out[column.name] = pd.Series(column.decode(part, chance, (within or {}).get(column.name)))
+                out[column.name] = pd.Series(column.decode(part, (within or {}).get(column.name)))
             else:
                 out[column.name] = column.decode(part)
         return pd.DataFrame(out, index=pd.RangeIndex(len(tokens)))

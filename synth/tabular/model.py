@@ -84,7 +84,7 @@ class TabularModel:
         base = recipes.named(training, rows=len(frame))
         codec = TableCodec.fit(frame, schema, k=k, fine=int(base.setting("fine")), entities=entities)
         order = _order(codec, target, conditions)
-        tokens = torch.from_numpy(codec.encode(frame, seed=derive(seed, "codec"))[:, order])
+        tokens = torch.from_numpy(codec.encode(frame, seed=derive(seed, "codec"))[:, order]).float()
         held = _validation(len(frame), entities, validation_share, seed)
         where = torch.device(_device(device))
         with torch.random.fork_rng():
@@ -128,7 +128,8 @@ class TabularModel:
                     columns, values = labels
                     tokens[:, columns] = rng.permutation(values[np.arange(count) % len(values)])
                     given[columns] = True
-                drawn = self._draw(tokens, np.broadcast_to(given, tokens.shape), plan.allowed, derive(seed, "draw", number))
+                flags = np.broadcast_to(given, tokens.shape)
+                drawn = self._draw(tokens, flags, plan.allowed, derive(seed, "draw", number))
                 frame = self.codec.decode(drawn[:wanted], rng, plan.within)
                 for name, value in plan.exact.items():
                     frame[name] = value
@@ -167,7 +168,7 @@ class TabularModel:
             if not given.any() and not allowed:
                 drawn = self.network.draw(len(tokens), rng)
             else:
-                known = torch.from_numpy(np.ascontiguousarray(tokens[:, self.order])).to(self.device)
+                known = torch.from_numpy(np.ascontiguousarray(tokens[:, self.order])).float().to(self.device)
                 flags = torch.from_numpy(np.ascontiguousarray(given[:, self.order])).to(self.device)
                 drawn = self.network.draw_given(known, flags, rng, allowed)
         out = np.empty_like(tokens)
@@ -177,7 +178,7 @@ class TabularModel:
     # -- conditions -------------------------------------------------------------------------------------
 
     def _plan(self, where: Conditions | None) -> _Plan:
-        plan = _Plan(tokens=np.zeros(len(self.order), np.int64), given=np.zeros(len(self.order), bool), allowed={},
+        plan = _Plan(tokens=np.full(len(self.order), 0.5), given=np.zeros(len(self.order), bool), allowed={},
                      within={}, exact={})
         for name, allowed in (where.columns if where is not None else {}).items():
             index, column = self._column(name)
@@ -188,12 +189,12 @@ class TabularModel:
                     raise UserError(f"column {name!r} has no missing cells", todo="drop the condition")
                 plan.given[at] = True  # missing is token 0, and the fine token below it is 0
             elif exact is not None:
-                single: Any = [exact]
-                plan.tokens[at] = (column.encode(np.array(single, float), np.array([0.5]))[0]
-                                   if isinstance(column, NumberCodec) else column.encode(pd.Series(single, dtype="str"))[0])
                 plan.given[at] = True
                 if isinstance(column, NumberCodec):
                     plan.exact[name] = float(exact)
+                    plan.tokens[at] = column.encode(np.array([plan.exact[name]]), np.array([0.5]))[0]
+                else:
+                    plan.tokens[at] = column.encode(pd.Series([exact], dtype="str"))[0]
             else:
                 plan.allowed.update(self._weights(name, allowed))
                 if isinstance(column, NumberCodec):
@@ -225,7 +226,8 @@ class TabularModel:
         if not isinstance(column, LabelCodec):
             raise UserError(f"column {name!r} holds numbers, which cannot be balanced", todo="name a label column")
         allowed = where.columns.get(name) if where is not None else None
-        labels = [label for label in column.labels if allowed is None or allowed.labels is None or label in allowed.labels]
+        admitted = allowed.labels if allowed is not None else None
+        labels = [label for label in column.labels if admitted is None or label in admitted]
         if not labels or (allowed is not None and allowed.missing):
             raise UserError(f"column {name!r} has no label left to balance under the conditions")
         columns = self.codec.starts[index] + np.arange(len(column.sizes))
@@ -279,8 +281,8 @@ def _order(codec: TableCodec, target: str | None, conditions: Sequence[str]) -> 
     """Token positions in the network's order: conditions first, target last, the rest as they come."""
     names = codec.schema.names
     asked = {name: i for i, name in enumerate(conditions)}
-    rank = {name: (0, asked[name]) if name in asked else (2 if name == target else 1, i) for i, name in enumerate(names)}
-    columns = sorted(range(len(names)), key=lambda i: rank[names[i]])
+    columns = sorted(range(len(names)), key=lambda i: (0, asked[names[i]]) if names[i] in asked
+                     else (2 if names[i] == target else 1, i))
     return [codec.starts[i] + part for i in columns for part in range(len(codec.columns[i].sizes))]
 
 

@@ -15,8 +15,6 @@ from synth.tabular.codec import Token
 from synth.tabular.rows import gumbel, offsets, pick, waves
 
 
-
-
 class TokenHead(nn.Module):
     """Logits of one token: a free linear layer plus, for ordered values, smooth functions of their rank.
 
@@ -65,6 +63,7 @@ class ConditionalGenerator(nn.Module):
                 table[rows] *= 0.3
                 table[rows, :wave.shape[1]] += wave
         self.table = nn.Parameter(table)
+        self.slope = nn.Parameter(torch.zeros_like(table))  # how an embedding changes across its bin
         self.before = nn.ParameterList([torch.randn(hidden, j * e) / max(1, j * e) ** 0.5 for j in range(count)])
         self.after = nn.ParameterList([torch.zeros(hidden, (count - j - 1) * e) for j in range(count)])
         self.flags = nn.ParameterList([torch.zeros(hidden, count) for _ in range(count)])
@@ -85,10 +84,45 @@ class ConditionalGenerator(nn.Module):
     def cost(self) -> float:
         """Multiplications of one row in a forward pass in prefix mode."""
         first = sum(weight.numel() for weight in self.before)
-        return float(first + sum(p.numel() for p in self.inner.parameters()) + sum(h.free.weight.numel() for h in self.heads))
+        heads = sum(token.size * self.inner[0].out_features for token in self.tokens)
+        return float(first + sum(p.numel() for p in self.inner.parameters()) + heads)
 
-    def _embed(self, tokens_bt: Tensor) -> Tensor:
-        return F.embedding(tokens_bt + self.shift, self.table)
+    def _embed(self, cells_bt: Tensor) -> Tensor:
+        return self._embed_at(cells_bt, self.shift)
+
+    def _embed_at(self, cells: Tensor, start: Tensor | int) -> Tensor:
+        """Embeddings of cells: that of the token, plus, inside a bin, how far along the bin the value lies."""
+        tokens = cells.long()
+        along = 2 * (cells - tokens) - 1
+        return F.embedding(tokens + start, self.table) + along[..., None] * F.embedding(tokens + start, self.slope)
+
+    def _place(self, j: int, logits: Tensor, tokens_b: Tensor, rng: torch.Generator | None) -> Tensor:
+        """Place [B] in [0, 1) inside the drawn token: .5, or for a bin by a density that meets its neighbours'.
+
+        Bins have equal mass, so the predicted probabilities of neighbouring bins are densities in rank. Inside a
+        bin the density is piecewise linear: halfway to the neighbour's at either edge, and in the middle what
+        keeps the bin's mass.
+        """
+        bins, device = self.tokens[j].bins, logits.device
+        if bins < 2:
+            return torch.full((len(tokens_b),), 0.5, device=device)
+        first = self.tokens[j].size - bins
+        at = (tokens_b - first).clamp_(min=0)
+        density = torch.softmax(logits, 1)[:, first:].clamp_min(1e-9)
+        near = [density.gather(1, (at + step).clamp(0, bins - 1)[:, None]).squeeze(1) for step in (-1, 0, 1)]
+        left, right = (near[0] + near[1]) / 2, (near[1] + near[2]) / 2
+        left = torch.where(at == 0, (1.5 * near[1] - 0.5 * near[2]).clamp(min=0), left)
+        right = torch.where(at == bins - 1, (1.5 * near[1] - 0.5 * near[0]).clamp(min=0), right)
+        middle = (2 * near[1] - (left + right) / 2).clamp(min=0)
+        below, above = (left + middle) / 4, (middle + right) / 4
+        mass = torch.rand(len(tokens_b), generator=rng, device=device) * (below + above)
+        half = mass >= below
+        start, stop = torch.where(half, middle, left), torch.where(half, right, middle)
+        mass = torch.where(half, mass - below, mass)
+        # solve start x + (stop - start) x^2 = mass for x in [0, 1/2], in the form that is stable for equal ends
+        root = (start.square() + 4 * (stop - start) * mass).clamp(min=0).sqrt()
+        place = 2 * mass / (start + root).clamp(min=1e-12) + 0.5 * half
+        return torch.where(tokens_b >= first, place.clamp(0, 0.9999), 0.5)
 
     def _logits(self, j: int, first: Tensor) -> Tensor:
         x = F.dropout(F.relu(first), self.dropout, self.training)
@@ -112,23 +146,23 @@ class ConditionalGenerator(nn.Module):
         coarse = self.tokens[j].coarse
         if coarse is None:
             return logits
-        return logits.masked_fill(getattr(self, f"forbidden_{j}")[tokens_bt[:, coarse]], -torch.inf)
+        return logits.masked_fill(getattr(self, f"forbidden_{j}")[tokens_bt[:, coarse].long()], -torch.inf)
 
-    def losses(self, tokens_bt: Tensor) -> Tensor:
-        """Negative log-likelihood [B, T] in nats, in prefix mode."""
-        flat = self._embed(tokens_bt).flatten(1)
+    def losses(self, cells_bt: Tensor) -> Tensor:
+        """Negative log-likelihood [B, T] in nats of the tokens of cells, in prefix mode."""
+        flat, tokens_bt = self._embed(cells_bt).flatten(1), cells_bt.long()
         out = []
         for j in range(len(self.tokens)):
             logits = self._logits(j, self._first(j, flat[:, : j * self.embedding_size]))
             out.append(F.cross_entropy(self._restrict(j, logits, tokens_bt), tokens_bt[:, j], reduction="none"))
         return torch.stack(out, 1)
 
-    def losses_given(self, tokens_bt: Tensor, given_bt: Tensor, chain_b: Tensor) -> Tensor:
+    def losses_given(self, cells_bt: Tensor, given_bt: Tensor, chain_b: Tensor) -> Tensor:
         """Negative log-likelihood [B, T] of the tokens that are not given, 0 for given ones.
 
         Rows with ``chain_b`` also know every token before the predicted one; the others know the given ones alone.
         """
-        embedded = self._embed(tokens_bt)
+        embedded, tokens_bt = self._embed(cells_bt), cells_bt.long()
         out = []
         for j, token in enumerate(self.tokens):
             visible = given_bt.clone()
@@ -151,20 +185,22 @@ class ConditionalGenerator(nn.Module):
             logits = self._restrict(j, self._logits(j, self._first(j, prefix)), hard)
             pick = gumbel(logits, temperature)
             hard[:, j] = pick.detach().argmax(1)
-            prefix = torch.cat([prefix, pick @ self.table[self.starts[j]:self.starts[j + 1]]], 1)
+            rows_of_j = slice(self.starts[j], self.starts[j + 1])
+            along = 2 * self._place(j, logits.detach(), hard[:, j], None)[:, None] - 1
+            prefix = torch.cat([prefix, pick @ self.table[rows_of_j] + along * (pick @ self.slope[rows_of_j])], 1)
             chosen.append(pick)
         return torch.cat(chosen, 1)
 
     @torch.no_grad()
     def draw(self, rows: int, rng: torch.Generator | None = None, shares: Sequence[Tensor] | None = None) -> Tensor:
-        """Token matrix [B, T] from the unconditional law.
+        """Cells [B, T] (token + place inside it) from the unconditional law.
 
         With ``shares`` (a distribution for each token), every head's bias is first moved so that the token's
         mean probability over the rows drawn is that share: marginals are projected while sampling.
         """
         e, count = self.embedding_size, len(self.tokens)
         flat = self.table.new_zeros(rows, count * e)
-        out = torch.zeros(rows, count, dtype=torch.long, device=self.table.device)
+        out = self.table.new_zeros(rows, count)
         for j in range(count):
             logits = self._restrict(j, self._logits(j, self._first(j, flat[:, : j * e])), out)
             if shares is not None:
@@ -172,14 +208,15 @@ class ConditionalGenerator(nn.Module):
                 move = torch.log((wanted * rows + 1) / (mean * rows + 1)).clamp(-1, 1)
                 self.heads[j].free.bias += move
                 logits = logits + move
-            out[:, j] = pick(logits, rng)
-            flat[:, j * e:(j + 1) * e] = F.embedding(out[:, j] + self.starts[j], self.table)
+            drawn = pick(logits, rng)
+            out[:, j] = drawn + self._place(j, logits, drawn, rng)
+            flat[:, j * e:(j + 1) * e] = self._embed_at(out[:, j], self.starts[j])
         return out
 
     @torch.no_grad()
     def draw_given(self, known_bt: Tensor, given_bt: Tensor, rng: torch.Generator | None = None,
                    allowed: dict[int, Tensor] | None = None) -> Tensor:
-        """Token matrix [B, T] that keeps ``known_bt`` where ``given_bt`` and draws the rest.
+        """Cells [B, T] that keep ``known_bt`` where ``given_bt`` and draws the rest.
 
         ``allowed`` has log-weights of the values of restricted tokens (-inf: not allowed): [size] for a coarse
         token, [coarse size, size] for a fine one. Restricted tokens are drawn first, each given those before it,
@@ -199,9 +236,9 @@ class ConditionalGenerator(nn.Module):
             logits = self._restrict(j, logits, out)
             if j in allowed:
                 coarse = self.tokens[j].coarse
-                logits = logits + (allowed[j] if coarse is None else allowed[j][out[:, coarse]])
+                logits = logits + (allowed[j] if coarse is None else allowed[j][out[:, coarse].long()])
             drawn = pick(logits, rng)
-            out[:, j] = torch.where(seen[:, j], out[:, j], drawn)
+            out[:, j] = torch.where(seen[:, j], out[:, j], drawn + self._place(j, logits, drawn, rng))
             seen[:, j] = True
-            known[:, j] = F.embedding(out[:, j] + self.starts[j], self.table)
+            known[:, j] = self._embed_at(out[:, j], self.starts[j])
         return out

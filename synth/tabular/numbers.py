@@ -180,7 +180,7 @@ class NumberCodec:
         return cls(**{**codec.__dict__, "positions": codec._positions(v)})
 
     def _positions(self, v: np.ndarray) -> np.ndarray:
-        token = self.encode(v, np.full(len(v), 0.5))[:, 0] if len(v) else np.empty(0, np.int64)
+        token = self.encode(v, np.full(len(v), 0.5))[:, 0].astype(np.int64) if len(v) else np.empty(0, np.int64)
         mass = np.bincount(token, minlength=self.sizes[0]).astype(float)
         middle = np.full(self.sizes[0], np.nan)
         start = int(self.missing)
@@ -208,33 +208,35 @@ class NumberCodec:
 
     def encode(self, values: np.ndarray, chance: np.ndarray) -> np.ndarray:
         """Tokens [rows, 1 or 2]; ``chance`` in [0, 1) per row breaks ties of the fine token."""
-        out = np.zeros((len(values), len(self.sizes)), np.int64)
+        out = np.full((len(values), len(self.sizes)), 0.5)
         present = ~np.isnan(values)
         v, first = values[present], int(self.missing)
-        token, fine = np.zeros(len(v), np.int64), np.zeros(len(v), np.int64)
+        token, fine = np.full(len(v), 0.5), np.zeros(len(v))
         exact = np.zeros(len(v), bool)
         if len(self.atoms):
             right = np.clip(np.searchsorted(self.atoms, v), 0, len(self.atoms) - 1)
             left = np.maximum(right - 1, 0)
             near = np.where(np.abs(self.atoms[left] - v) < np.abs(self.atoms[right] - v), left, right)
             exact = np.isclose(self.atoms[near], v, rtol=1e-12, atol=0) if self.quantiles is not None else ~exact
-            token[exact] = first + near[exact]
+            token[exact] = first + near[exact] + 0.5
         if self.quantiles is not None:
             inside = self.quantiles.intervals // self.bins
             place = self.quantiles.place(v[~exact], chance[present][~exact]) / inside
             at = np.clip(place.astype(np.int64), 0, self.bins - 1)
-            token[~exact] = first + len(self.atoms) + at
+            token[~exact] = first + len(self.atoms) + at + np.clip(place - at, 0, 0.9999)
             fine[~exact] = np.clip((place - at) * self.fine, 0, self.fine - 1).astype(np.int64)
         out[present, 0] = token
         if self.fine > 1:
             out[present, 1] = fine
         return out
 
-    def decode(self, tokens: np.ndarray, chance: np.ndarray, within: Interval | None = None) -> np.ndarray:
+    def decode(self, cells: np.ndarray, within: Interval | None = None) -> np.ndarray:
         """Values of tokens [rows, 1 or 2]; ``chance`` in [0, 1) per row picks the place inside the cell.
 
         With ``within``, every value of a bin lies in that interval (tokens must come from :meth:`allowed`).
         """
+        tokens = np.floor(cells).astype(np.int64)
+        chance = (cells - tokens)[:, 0]
         token = tokens[:, 0] - int(self.missing)
         out = np.full(len(tokens), np.nan)
         is_atom = (token >= 0) & (token < len(self.atoms))
@@ -308,8 +310,8 @@ class NumberCodec:
         quantiles = None if q is None else Quantiles(
             knots=np.array(q["knots"], float), lower=Tail(**q["lower"]) if q["lower"] else None,
             upper=Tail(**q["upper"]) if q["upper"] else None)
-        return cls(name=data["name"], missing=data["missing"], atoms=np.array(data["atoms"], float), quantiles=quantiles,
-                   bins=data["bins"], fine=data["fine"], grid=data["grid"], decimals=data["decimals"],
+        return cls(name=data["name"], missing=data["missing"], atoms=np.array(data["atoms"], float),
+                   quantiles=quantiles, bins=data["bins"], fine=data["fine"], grid=data["grid"], decimals=data["decimals"],
                    low=-np.inf if data["low"] is None else data["low"],
                    high=np.inf if data["high"] is None else data["high"],
                    positions=np.array([np.nan if p is None else p for p in data["positions"]], float))

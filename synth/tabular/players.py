@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from synth.gan.recipe import Recipe
 from synth.tabular.codec import TableCodec, Token
 from synth.tabular.networks import ConditionalGenerator
-from synth.tabular.rows import NoiseGenerator, RowCritic, one_hot
+from synth.tabular.rows import NoiseGenerator, RowCritic, one_hot, view
 
 Network = ConditionalGenerator | NoiseGenerator
 CALIBRATION_ROUNDS, CALIBRATION_ROWS = 2, 20_000
@@ -25,6 +25,7 @@ class AutoregressivePlayers:
         self.critic, self.train, self.validation = critic, train, validation
         self.given, self.temperature = given, temperature
         self.columns = torch.tensor([t.column for t in generator.tokens], device=train.device)
+        self.view = view(generator.tokens).to(train.device)
 
     def draw(self, records: int) -> Tensor:
         """Rows of the training tokens, with replacement."""
@@ -50,19 +51,19 @@ class AutoregressivePlayers:
         return (torch.rand(rows, columns, device=device) < share)[:, self.columns]
 
     def real(self, batch: Tensor) -> Tensor:
-        """One-hot rows [B, D]."""
-        return one_hot(batch, self.generator.shift, self.generator.width)
+        """Rows [B, F] as the critic sees them."""
+        return one_hot(batch, self.generator.shift, self.generator.width) @ self.view
 
     def fake(self, batch: Tensor) -> Tensor:
-        """As many generated one-hot rows."""
+        """As many generated rows."""
         if torch.is_grad_enabled():
-            return self.generator.relaxed(len(batch), self.temperature)
+            return self.generator.relaxed(len(batch), self.temperature) @ self.view
         return self.real(self.generator.draw(len(batch)))
 
     @torch.no_grad()
     def calibrate(self, tokens: Tensor, seed: int) -> None:
         """Project the marginals of the generator onto those of ``tokens`` (all training rows), by its biases alone."""
-        shares = [torch.bincount(tokens[:, j], minlength=token.size) / len(tokens)
+        shares = [torch.bincount(tokens[:, j].long(), minlength=token.size) / len(tokens)
                   for j, token in enumerate(self.generator.tokens)]
         rng = torch.Generator(device=tokens.device).manual_seed(seed)
         for _ in range(CALIBRATION_ROUNDS):
@@ -94,6 +95,7 @@ class NoisePlayers:
                  temperature: float) -> None:
         self.generator: NoiseGenerator = generator
         self.critic: nn.Module = critic
+        train = train.long()
         self.train, self.pack, self.temperature = train, pack, temperature
         self.columns = torch.tensor([t.column for t in generator.tokens], device=train.device)
         self.roots = [j for j, token in enumerate(generator.tokens) if token.coarse is None]
@@ -159,6 +161,6 @@ def build_players(recipe: Recipe, network: Network, train: Tensor, validation: T
     if isinstance(network, NoiseGenerator):
         critic = RowCritic(recipe.pack * (network.width + len(network.tokens)), width=width)
         return NoisePlayers(network, critic.to(train.device), train, pack=recipe.pack, temperature=temperature)
-    critic = RowCritic(network.width, width=width).to(train.device) if recipe.adversarial else None
+    critic = RowCritic(view(network.tokens).shape[1], width=width).to(train.device) if recipe.adversarial else None
     return AutoregressivePlayers(network, critic, train, validation, given=float(recipe.setting("given")),
                                  temperature=temperature)

@@ -10,36 +10,35 @@ from synth.errors import UserError
 from synth.gan.recipe import Phase, Recipe, with_options
 
 _CONDITIONAL = (
-    ("embedding", 8), ("hidden", 128), ("inner", 64), ("dropout", 0.0), ("smooth", 16), ("given", 0.1),
-    ("temperature", 0.7), ("critic_width", 256), ("likelihood_passes", 60.0), ("adversarial_passes", 40.0),
-    ("patience_passes", 40.0), ("budget", 500_000.0), ("fine", 1),
+    ("embedding", 8), ("hidden", 128), ("inner", 64), ("dropout", 0.0), ("smooth", 16), ("given", 0.1), ("fine", 1),
+    ("temperature", 0.7), ("critic_width", 128),
+    ("likelihood_passes", 60.0), ("settling_passes", 30.0), ("adversarial_passes", 10.0), ("control_passes", 10.0),
+    ("likelihood_budget", 600.0), ("settling_budget", 300.0), ("adversarial_budget", 80.0), ("control_budget", 80.0),
 )
 
 _NOISE = (
     ("noise", 128), ("width", 256), ("blocks", 2), ("temperature", 0.5), ("critic_width", 256),
-    ("adversarial_passes", 100.0), ("budget", 900_000.0), ("fine", 1),
+    ("adversarial_passes", 100.0), ("adversarial_budget", 2_000.0), ("fine", 1),
 )
 
-_WARM = Phase(name="likelihood", steps=0, likelihood=1.0, generator_rate=2e-3, betas=(0.9, 0.999), decay=1e-4,
-              average=0.995, patience=8)
+_WARM = Phase(name="likelihood", likelihood=1.0, generator_rate=2e-3, betas=(0.9, 0.999), decay=1e-4, average=0.995,
+              patience=8)
+_SETTLE = Phase(name="settling", likelihood=1.0, generator_rate=1e-4, average=0.99)
+_CRITIC = Phase(name="adversarial", objective="relativistic", likelihood=1.0, penalties=(("r1", 0.02), ("r2", 0.02)),
+                generator_rate=1e-4, critic_rate=5e-4, critic_lead=100, average=0.99)
+_CONTROL = Phase(name="control", likelihood=1.0, generator_rate=1e-4, average=0.99)
 
 RECIPES: dict[str, Recipe] = {recipe.name: recipe for recipe in (
-    Recipe(name="tabular/conditional-gan", players="autoregressive", settings=_CONDITIONAL, phases=(
-        _WARM,
-        Phase(name="adversarial", steps=0, objective="relativistic", likelihood=1.0, adversarial=1.0,
-              penalties=(("r1", 0.02), ("r2", 0.02)), generator_rate=1e-4, critic_rate=5e-4, critic_lead=100,
-              average=0.99),
-    )),
-    Recipe(name="tabular/likelihood", players="autoregressive", settings=_CONDITIONAL, phases=(
-        _WARM,
-        Phase(name="patience", steps=0, likelihood=1.0, generator_rate=1e-4, average=0.99),
-    )),
+    Recipe(name="tabular/conditional-gan", players="autoregressive", settings=_CONDITIONAL,
+           phases=(_WARM, _SETTLE, _CRITIC)),
+    Recipe(name="tabular/likelihood", players="autoregressive", settings=_CONDITIONAL,
+           phases=(_WARM, _SETTLE, _CONTROL)),  # the critic's weight at zero, equal steps, equal averaging
     Recipe(name="tabular/wgan-gp", players="noise", pack=10, select="last", settings=_NOISE, phases=(
-        Phase(name="adversarial", steps=0, objective="wasserstein", penalties=(("gradient", 10.0),), critic_steps=1,
+        Phase(name="adversarial", objective="wasserstein", penalties=(("gradient", 10.0),), critic_steps=1,
               generator_rate=2e-4, critic_rate=2e-4, betas=(0.5, 0.9), average=0.99),
     )),
     Recipe(name="tabular/relativistic", players="noise", pack=1, select="last", settings=_NOISE, phases=(
-        Phase(name="adversarial", steps=0, objective="relativistic", penalties=(("r1", 0.1), ("r2", 0.1)),
+        Phase(name="adversarial", objective="relativistic", penalties=(("r1", 0.1), ("r2", 0.1)),
               generator_rate=2e-4, critic_rate=2e-4, average=0.99),
     )),
 )}
@@ -63,14 +62,14 @@ def resolve(recipe: Recipe, *, rows: int, cost: float, effort: float) -> Recipe:
     """The recipe with steps that follow from the table's shape: equal shapes give equal steps on any machine.
 
     ``cost`` is the number of multiplications of one row in a forward pass. Phases that name no number of
-    steps get ``passes`` over the rows, cut where the operations would take longer than the recipe's budget.
+    steps get ``PHASE_passes`` over the rows, cut at ``PHASE_budget`` thousand million multiplications.
     """
-    longest = float(recipe.setting("budget")) * 1e9 / cost
     phases = []
     for phase in recipe.phases:
         steps = phase.steps
         if not steps:
             passes = float(recipe.setting(f"{phase.name}_passes"))
+            longest = float(recipe.setting(f"{phase.name}_budget")) * 1e9 / cost
             steps = math.ceil(min(passes * rows, longest) * effort / phase.batch)
         batch = min(phase.batch, max(recipe.pack, rows // recipe.pack * recipe.pack))
         phases.append(dataclasses.replace(phase, steps=max(1, steps), batch=batch,

@@ -34,6 +34,24 @@ def one_hot(tokens_bt: Tensor, starts: Tensor, width: int) -> Tensor:
     return torch.zeros(len(tokens_bt), width, device=tokens_bt.device).scatter_(1, tokens_bt + starts, 1.0)
 
 
+def view(tokens: Sequence[Token], count: int = 8) -> Tensor:
+    """What a critic sees of a one-hot row, as a matrix [D, F].
+
+    Labels stay one-hot. Ordered values become their normal score and some cosines of their rank, beside
+    one-hots of half the size for spikes: so a penalty on the critic's slope measures how far a number moved,
+    and not merely that it left its bin.
+    """
+    blocks = []
+    for token in tokens:
+        place = torch.tensor(token.positions)
+        if torch.isnan(place).all():
+            blocks.append(torch.eye(token.size))
+            continue
+        score = (torch.erfinv(2 * place.clamp(0.001, 0.999) - 1) * 2**0.5).nan_to_num(0.0)
+        blocks.append(torch.cat([score[:, None], waves(token.positions, count), torch.eye(token.size) / 2], 1))
+    return torch.block_diag(*blocks)
+
+
 def gumbel(logits: Tensor, temperature: float) -> Tensor:
     """Straight-through Gumbel softmax (Jang et al. 2017): one-hot forward, relaxed backward."""
     return F.gumbel_softmax(logits, tau=temperature, hard=True)
