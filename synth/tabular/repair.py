@@ -103,15 +103,22 @@ class Component:
         for _ in range(_ROUNDS):
             for total in self.sums:
                 self._level(total, values, low, high)
-            for total in reversed(self.sums):  # a part that is a total itself passes its change on
-                held = {total.total: values[total.total]}
-                self._level(total, values, {**low, **held}, {**high, **held})
+            # a total that moved, by its own bounds or in the sweep, takes its parts along
+            self._level_parts(values, low, high)
             if not self.broken(values).any():
                 return
             self._sweep(values, low, high, members)
             if not self.broken(values).any():
                 return
             self._sweep(values, low, high, frozenset())
+            self._level_parts(values, low, high)
+            if not self.broken(values).any():
+                return
+
+    def _level_parts(self, values: Values, low: Values, high: Values) -> None:
+        for total in reversed(self.sums):
+            held = {total.total: values[total.total].copy()}
+            self._level(total, values, {**low, **held}, {**high, **held})
 
     def _sweep(self, values: Values, low: Values, high: Values, held: frozenset[str]) -> None:
         """Difference constraints: lowest and highest possible values, then the nearest placement between.
