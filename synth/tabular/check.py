@@ -7,8 +7,8 @@ from dataclasses import dataclass
 from synth.contract.model import Contract
 from synth.errors import Problems, UserError
 from synth.progress import Progress, Silent
-from synth.tabular.ingest import Scan, open_scan, refuse
 from synth.tabular.readers import LabelReader
+from synth.tabular.scan import Scan, open_scan, refuse
 
 FEW_ROWS = 1_000  # below, most gates cannot tell a good table from a bad one
 
