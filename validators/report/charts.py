@@ -25,7 +25,7 @@ def _label_room(labels: list[str], most: int) -> tuple[int, float, float]:
     widest = max([columns_wide(label) for label in labels], default=4)
     if widest <= most:
         return widest, widest * LETTER + 12, 0.0
-    return int(NARROW / LETTER), 2.0, 14.0
+    return int(NARROW / LETTER), 6.0, 14.0
 
 
 def _row_label(label: str, left: float, beside: float, above: float, lead: float, letters: int) -> str:

@@ -82,7 +82,7 @@ def processing(contract: Contract, record: Mapping[str, Any]) -> dict[str, Any]:
             rules.append(f"only known combinations of {', '.join(constraint.columns)}")
         else:
             rules.append(f"{constraint.total} = {' + '.join(constraint.parts)}")
-    shown = {"rows", "entities", "finished", "columns"}
+    shown = {"rows", "entities", "finished", "columns", "seconds"}
     kept = {key: value for key, value in tidy(plain(record), contract.k).items() if key not in shown}
     return {
         "bounds": {"origin": "declared in the contract and confirmed by a person", "columns": bounded},

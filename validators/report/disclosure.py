@@ -109,9 +109,10 @@ def tidy_picture(picture: dict[str, Any], n: float | None, k: int) -> dict[str, 
         None if share is None or (n is not None and 0 < share * n < k - 1e-6) else round(share, SHARE_DECIMALS)
         for share in shares
     ]
-    synthetic = [finite(share) for share in picture.get("synthetic", [])]
+    drawn = [share if share is None else round(share, SHARE_DECIMALS)
+             for share in map(finite, picture.get("synthetic", []))]
     known = {} if n is None else {"n": rounded(n, k)}  # what the check recomputes the bins from
-    return {**picture, **known, "real": kept, "synthetic": [s if s is None else round(s, SHARE_DECIMALS) for s in synthetic]}
+    return {**picture, **known, "real": kept, "synthetic": drawn}
 
 
 def _walk(value: Any, path: tuple[str, ...] = ()) -> Iterator[tuple[tuple[str, ...], Any]]:

@@ -17,7 +17,7 @@ from typing import Any
 from validators.report.words import finite, shorten, threshold
 
 NARROW, WIDE = 352.0, 736.0
-LETTER = 5.7  # mean advance of a letter at the 11 px of the labels
+LETTER = 6.0  # mean advance of a letter at the 11 px of the labels
 SPOKEN = 40  # figures told to a screen reader
 Number = float | None
 
