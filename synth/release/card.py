@@ -55,9 +55,9 @@ def card(contract: Contract, report: dict[str, Any], *, version: str, rows: int,
     parts = [
         f"---\n{front}---",
         f"# {plain(contract.name)}, synthetic, version {version}",
-        plain(contract.description) or "A synthetic table.",
-        f"**Every row was drawn from a generative model.** {rows:,} rows, made {created[:10]} from a private table "
-        f"under contract {plain(contract.version)} (`contract.yaml`).",
+        f"**Every row was drawn from a generative model; none describes a person.** {rows:,} rows, made {created[:10]} "
+        f"from a private table under version {plain(contract.version)} of its contract (`contract.yaml`)"
+        + (f", which says of that table: {plain(contract.description)}" if contract.description else "."),
         "## Verdict", _verdict(report),
         "## Columns", _columns(contract),
         "## Use", _use(contract, version),

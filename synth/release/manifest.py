@@ -104,8 +104,8 @@ def parse(data: bytes) -> Manifest:
     if schema != 1:
         raise VerificationError("the manifest is of a kind that this version does not know", where=MANIFEST,
                                 todo="update synth")
-    sound = bool(NAME.fullmatch(name) and VERSION.fullmatch(version) and len(entries) <= MAX_FILES
-                 and synthetic is True and (retention is None or _is_date(retention))
+    sound = bool(isinstance(files, list) and len(entries) <= MAX_FILES and NAME.fullmatch(name)
+                 and VERSION.fullmatch(version) and synthetic is True and (retention is None or _is_date(retention))
                  and all(_is_sound(entry) for entry in entries))
     paths = [e.path.lower() for e in entries]  # lower: no two files fall together on a case-blind disk
     reserved = {MANIFEST, SIGNATURE} & set(paths)

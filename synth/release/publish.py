@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from synth.contract import Contract
-from synth.errors import InternalError, SynthError, UserError
+from synth.errors import InternalError, Rejected, SynthError, UserError
 from synth.progress import Progress, Silent
 from synth.release import manifest as contents
 from synth.release.backends import copy_file
@@ -70,11 +70,13 @@ def assemble(release_dir: Path, *, contract: Contract, shards: Path, report: dic
 def publish(release_root: Path, *, contract: Contract, shards: Path, report: dict[str, Any], html: str,
             provenance: Mapping[str, Any], store: str | Path | Store, run: str, keys: Path | None = None,
             progress: Progress | None = None) -> dict[str, Any]:
-    """Assemble ``release_root/VERSION`` and put it into ``store``; returns name, version, url, manifest_digest.
+    """Assemble ``release_root/VERSION`` and put it into ``store``; returns name, version, url, manifest_digest, key_id.
 
-    The same ``run`` never publishes twice: a second call returns the version of the first. Whatever goes wrong
+    Raises :class:`Rejected` unless ``provenance`` has gates and every one of them passed. The same ``run`` never
+    publishes twice: a second call returns the version of the first. Whatever goes wrong
     before the last step (the index entry), a reader of the store sees nothing. ``keys`` is another key home.
     """
+    _all_passed(provenance)
     opened = store if isinstance(store, Store) else Store(store)
     key = signing_key(keys)
     reservation = opened.reserve(contract.name, run)
@@ -103,6 +105,15 @@ def publish(release_root: Path, *, contract: Contract, shards: Path, report: dic
     return _result(opened, entry)
 
 
+def _all_passed(provenance: Mapping[str, Any]) -> None:
+    """The last lock: whoever calls, nothing is published that a gate stopped or that none has judged."""
+    gates = provenance.get("gates") or []
+    blocking = [f"{gate['gate']} ({gate['verdict']})" for gate in gates if gate["verdict"] != "pass"]
+    if blocking or not gates:
+        raise Rejected("not published: " + (f"the gates did not all pass: {', '.join(blocking)}" if blocking
+                                            else "no gate has judged it"))
+
+
 def _describe(release_dir: Path, contract: Contract) -> tuple[list[Entry], dict[str, str]]:
     """The shards as manifest entries, and the Arrow type of each column; all shards must look alike."""
     import pyarrow.parquet as pq
@@ -120,4 +131,5 @@ def _describe(release_dir: Path, contract: Contract) -> tuple[list[Entry], dict[
 
 def _result(store: Store, entry: dict[str, Any]) -> dict[str, Any]:
     return {"name": entry["name"], "version": entry["version"],
-            "url": f"{store.url}/{entry['name']}/{entry['version']}", "manifest_digest": entry["manifest_digest"]}
+            "url": f"{store.url}/{entry['name']}/{entry['version']}", "manifest_digest": entry["manifest_digest"],
+            "key_id": entry["key_id"]}

@@ -15,7 +15,7 @@ import pytest
 import yaml
 
 import synth
-from synth.errors import InternalError, UserError
+from synth.errors import InternalError, Rejected, UserError
 from synth.release.card import plain
 from synth.release.croissant import data_type
 from synth.release.manifest import Manifest, walk
@@ -232,6 +232,15 @@ def test_an_unknown_attribute_is_an_attribute_error() -> None:
 def test_a_release_needs_a_name_that_can_be_a_folder(bench: Bench) -> None:
     with pytest.raises(UserError):
         bench.publish(contract=make_contract(name="../up"))
+
+
+@pytest.mark.parametrize("gates", [[], [{"gate": "contract", "verdict": "pass", "limits": {}},
+                                        {"gate": "leakage", "verdict": "inconclusive", "limits": {}}]])
+def test_what_a_gate_stopped_cannot_be_published(bench: Bench, gates: list[dict[str, Any]]) -> None:
+    with pytest.raises(Rejected, match="not published"):
+        publish(bench.folder / "r", contract=make_contract(), shards=write_shards(bench.folder / "s"), report=REPORT,
+                html="", provenance={**PROVENANCE, "gates": gates}, store=bench.store, run="r", keys=bench.keys)
+    assert not bench.store.exists() and not (bench.folder / "r").exists()
 
 
 def test_the_envelope_is_small_and_plain(release: Path) -> None:
