@@ -311,7 +311,8 @@ class NumberCodec:
             knots=np.array(q["knots"], float), lower=Tail(**q["lower"]) if q["lower"] else None,
             upper=Tail(**q["upper"]) if q["upper"] else None)
         return cls(name=data["name"], missing=data["missing"], atoms=np.array(data["atoms"], float),
-                   quantiles=quantiles, bins=data["bins"], fine=data["fine"], grid=data["grid"], decimals=data["decimals"],
+                   quantiles=quantiles, bins=data["bins"], fine=data["fine"], grid=data["grid"],
+                   decimals=data["decimals"],
                    low=-np.inf if data["low"] is None else data["low"],
                    high=np.inf if data["high"] is None else data["high"],
                    positions=np.array([np.nan if p is None else p for p in data["positions"]], float))

@@ -52,7 +52,7 @@ class AutoregressivePlayers:
 
     def real(self, batch: Tensor) -> Tensor:
         """Rows [B, F] as the critic sees them."""
-        return one_hot(batch, self.generator.shift, self.generator.width) @ self.view
+        return one_hot(batch.long(), self.generator.shift, self.generator.width) @ self.view
 
     def fake(self, batch: Tensor) -> Tensor:
         """As many generated rows."""
@@ -96,10 +96,11 @@ class NoisePlayers:
         self.generator: NoiseGenerator = generator
         self.critic: nn.Module = critic
         train = train.long()
+        train = train.long()
         self.train, self.pack, self.temperature = train, pack, temperature
         self.columns = torch.tensor([t.column for t in generator.tokens], device=train.device)
         self.roots = [j for j, token in enumerate(generator.tokens) if token.coarse is None]
-        self.order, self.counts = torch.argsort(train, 0, stable=True), []
+        self.order, self.counts = torch.argsort(train, dim=0, stable=True), []
         for j, token in enumerate(generator.tokens):
             self.counts.append(torch.bincount(train[:, j], minlength=token.size))
         generator.frequency.copy_(torch.cat(self.counts) / len(train))

@@ -156,7 +156,7 @@ class NoiseGenerator(nn.Module):
 
     @torch.no_grad()
     def draw(self, rows: int, rng: torch.Generator | None = None) -> Tensor:
-        """Token matrix [B, T]: one cell a row is drawn at its true frequency, the rest follow from it."""
+        """Cells [B, T] (token + place inside it): one a row is drawn at its true frequency, the rest follow."""
         count = len(self.tokens)
         known = torch.zeros(rows, count, dtype=torch.long, device=self.shift.device)
         given = torch.zeros(rows, count, dtype=torch.bool, device=self.shift.device)
@@ -167,21 +167,24 @@ class NoiseGenerator(nn.Module):
             share = self.frequency[self.starts[j]:self.starts[j + 1]].clamp_min(1e-30).log()
             known[at, j] = pick(share.expand(int(at.sum()), -1), rng)
             given[at, j] = True
-        return self.draw_given(known, given, rng)
+        place = torch.rand(rows, count, generator=rng, device=self.shift.device).clamp_(max=0.9999)
+        return self.draw_given(known + place, given, rng)
 
     @torch.no_grad()
     def draw_given(self, known_bt: Tensor, given_bt: Tensor, rng: torch.Generator | None = None,
                    allowed: Mapping[int, Tensor] | None = None) -> Tensor:
-        """Token matrix [B, T] that keeps the given cells; restricted tokens are drawn at their true frequencies."""
-        out, given = known_bt.clone(), given_bt.clone()
-        for j, weights in sorted((allowed or {}).items()):
-            coarse = self.tokens[j].coarse
-            share = self.frequency[self.starts[j]:self.starts[j + 1]].clamp_min(1e-30).log()
-            drawn = pick(share + (weights if coarse is None else weights[out[:, coarse]]), rng)
-            out[:, j] = torch.where(given[:, j], out[:, j], drawn)
-            given[:, j] = True
+        """Cells [B, T] that keep the given ones; restricted tokens are drawn first, then given too."""
+        out, given = known_bt.long(), given_bt.clone()
+        if allowed:
+            scores = self._scores(out, given, rng)
+            for j, weights in sorted(allowed.items()):
+                coarse = self.tokens[j].coarse
+                logits = self._logits(j, scores, out) + (weights if coarse is None else weights[out[:, coarse]])
+                out[:, j] = torch.where(given[:, j], out[:, j], pick(logits, rng))
+                given[:, j] = True
         scores = self._scores(out, given, rng)
         for j in range(len(self.tokens)):
             drawn = pick(self._logits(j, scores, out), rng)
             out[:, j] = torch.where(given[:, j], out[:, j], drawn)
-        return out
+        place = torch.rand(out.shape, generator=rng, device=out.device).clamp_(max=0.9999)
+        return torch.where(given_bt, known_bt, out + place)
