@@ -138,6 +138,18 @@ def test_dates_in_the_contracts_format(tmp_path: Path) -> None:
     assert schema.maximum == held[2]
 
 
+@pytest.mark.parametrize(("form", "cells", "unit"), [
+    ("dd.MM.yyyy HH:mm", ["01.02.2020 10:30", "02.02.2020 00:00"], "s"),
+    ("dd.MM.yyyy HH:mm:ss.SSS", ["01.02.2020 10:30:00.250", "02.02.2020 00:00:00.000"], "ms"),
+    ("dd.MM.yyyy HH:mm:ss.SSSSSS", ["01.02.2020 10:30:00.000250", "02.02.2020 00:00:00.000000"], "us"),
+    ("%d %b %Y", ["01 Feb 2020", "02 Feb 2020"], "D"),
+])
+def test_units_of_formatted_dates(tmp_path: Path, form: str, cells: list[str], unit: str) -> None:
+    held, schema = one(tmp_path, csv(tmp_path, "x", cells), column("x", "timestamp", options={"format": form}))
+    assert schema.unit == unit
+    assert held[1] * {"D": 86_400_000_000, "s": 1_000_000, "ms": 1_000, "us": 1}[unit] == 1_580_601_600_000_000
+
+
 @pytest.mark.parametrize(("cells", "options", "what"), [
     (["2020-01-01", SECRET], {}, "1 cell of 2 are not ISO 8601 dates"),
     (["2020-01-01", "2020-02-31"], {}, "1 cell of 2 are not ISO 8601 dates"),
