@@ -34,6 +34,12 @@ def boosting(seed: int, categorical: np.ndarray, *, regression: bool = False, it
                 categorical_features=categorical if categorical.any() else None, random_state=seed % 2**31)
 
 
+def learnable(data: np.ndarray) -> np.ndarray:
+    """``data`` with columns that have no value at all set to zero: the trees' binning cannot take them."""
+    empty = np.isnan(data).all(axis=0)
+    return np.where(empty, 0.0, data) if empty.any() and len(data) else data
+
+
 def separate(real: np.ndarray, real_entities: np.ndarray, other: np.ndarray, other_entities: np.ndarray,
              categorical: np.ndarray, *, seed: int, folds: int = 3, draws: int = st.DRAWS,
              importance: bool = False) -> Separation:
@@ -46,7 +52,8 @@ def separate(real: np.ndarray, real_entities: np.ndarray, other: np.ndarray, oth
     values, sampled, lost = [], [], np.zeros(data.shape[1])
     for number in range(folds):
         test = fold == number
-        model = boosting(derive(seed, "boosting", number), categorical).fit(data[~test], label[~test])
+        model = boosting(derive(seed, "boosting", number), categorical).fit(
+            learnable(data[~test]), label[~test])
         members, others = test & (label == 1), test & (label == 0)
         held, truth = data[test], label[test] == 1
         scores = model.predict_proba(held)[:, 1]

@@ -211,7 +211,8 @@ def _surrogate(evidence: TableEvidence, limits: Limits) -> list[Finding]:
         if len(evidence.synthetic) < least or not all(problem.usable(problem.answers(p), least) for p in parts):
             continue
         scores = _judge(problem, tables, evidence, "boosting")
-        if scores.difference("real", "independent")[1] > 0.02:  # only what the other columns do tell
+        chance = 0.0 if column.is_number else 0.5
+        if st.bounds(scores.value["real"], scores.draws["real"])[0] > chance + 0.02:  # what other columns do tell
             chosen.append((column.name, scores))
     if not chosen:
         enough = min(len(untouched(evidence)[0]), len(evidence.train), len(evidence.synthetic)) >= least

@@ -84,6 +84,8 @@ def marginal(column: ColumnSchema, real: pd.Series, real_entities: np.ndarray, s
     labels, real_codes, synthetic_codes = found
     people = np.array([len(np.unique(real_entities[real_codes == code])) for code in range(len(labels))])
     groups = _merge_numbers(people, k) if column.is_number else _merge_labels(people, k)
+    if people[-1] == 0 and not (synthetic_codes == len(labels) - 1).any():  # nothing is missing anywhere
+        groups = [[code for code in group if code != len(labels) - 1] for group in groups]
     names: list[str] = []
     real_share: list[float] = []
     synthetic_share: list[float] = []
@@ -142,8 +144,8 @@ def _merge_numbers(people: np.ndarray, k: int) -> list[list[int]]:
     missing = len(people) - 1
     if current and groups:
         groups[-1] = groups[-1] + current
-    elif current:
-        groups.append(current)
+    elif current:  # fewer than k values in all: shown with the missing cells or not at all
+        return [[*current, missing]]
     if people[missing] >= k:
         groups.append([missing])
     elif groups:  # a few missing cells: hidden in the last bin, whose name says so

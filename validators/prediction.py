@@ -13,7 +13,7 @@ import pandas as pd
 from synth.seeds import derive
 from synth.tabular.schema import TableSchema
 from validators import statistics as st
-from validators.discriminator import boosting
+from validators.discriminator import boosting, learnable
 from validators.encode import Encoding, Features
 
 CLASSES = 20  # classes told apart before the rest is one class
@@ -60,7 +60,7 @@ class Problem:
 
     def inputs(self, frame: pd.DataFrame, family: str) -> np.ndarray:
         """Model inputs for a family."""
-        return self.features.transform(frame) if family == "boosting" else self.encoding.transform(frame)
+        return learnable(self.features.transform(frame)) if family == "boosting" else self.encoding.transform(frame)
 
     def train(self, frame: pd.DataFrame, family: str, seed: int, *, iterations: int = 80) -> Model:
         """Fit one model; a table whose target has one class gives a constant model."""

@@ -50,7 +50,7 @@ def test_two_percent_of_copies_are_found(clean):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("seed", [31, 32])
+@pytest.mark.parametrize("seed", [31])
 def test_a_clean_resample_passes_every_gate(seed):
     e = populations.evidence(16_000, seed)
     for gate in GATES:
@@ -59,7 +59,7 @@ def test_a_clean_resample_passes_every_gate(seed):
 
 
 def test_a_clean_resample_of_repeated_people_does_not_fail():
-    e = populations.evidence(6_000, 33, repeated=True)
+    e = populations.evidence(4_000, 33, repeated=True)
     for gate in GATES:
         result = judged(e, gate)
         assert result.verdict is not Verdict.FAIL, [f.id for f in result.findings if f.verdict is Verdict.FAIL]
@@ -158,7 +158,7 @@ def test_a_tied_table_does_not_pass_by_its_distances():
 
 
 def test_the_same_seed_gives_the_same_figures(clean):
-    for gate in ("diversity", "leakage"):
+    for gate in ("diversity", "fidelity"):
         one, two = judged(clean, gate), judged(clean, gate)
         assert [(f.id, f.value, f.low, f.high) for f in one.findings] == [
             (f.id, f.value, f.low, f.high) for f in two.findings]

@@ -6,7 +6,7 @@ import numpy as np
 
 from synth.seeds import derive
 from validators.attacks.base import View
-from validators.discriminator import boosting
+from validators.discriminator import boosting, learnable
 
 
 class Classifier:
@@ -19,7 +19,7 @@ class Classifier:
         """Boosting on reference against synthetic rows."""
         data = np.concatenate([synthetic.features, reference.features])
         label = np.r_[np.ones(len(synthetic)), np.zeros(len(reference))]
-        self.model = boosting(self.seed, reference.categorical).fit(data, label)
+        self.model = boosting(self.seed, reference.categorical).fit(learnable(data), label)
         return self
 
     def score(self, records: View) -> np.ndarray:
