@@ -123,7 +123,7 @@ def _number_texts(values: np.ndarray, digits: int | None) -> list[str | None]:
 def write_shards(tables: Iterable[pa.Table], folder: Path, rows_per_shard: int = 1_000_000) -> list[Path]:
     """Write the Hugging Face layout ``folder/data/train-00000-of-0000N.parquet``; the paths in order.
 
-    Streams: at most one incoming table and one row group are held. No statistics (they would hold minima and
+    Streams: about one row group is held. No statistics (they would hold minima and
     maxima) and no pandas metadata.
     """
     data = folder / "data"
@@ -131,7 +131,7 @@ def write_shards(tables: Iterable[pa.Table], folder: Path, rows_per_shard: int =
     writer: pq.ParquetWriter | None = None
     open_paths, rows = list[Path](), 0
     try:
-        for table in tables:
+        for table in regrouped(tables, ROW_GROUP):
             offset = 0
             while offset < table.num_rows or writer is None:
                 if writer is None or rows == rows_per_shard:
@@ -141,7 +141,7 @@ def write_shards(tables: Iterable[pa.Table], folder: Path, rows_per_shard: int =
                     writer = pq.ParquetWriter(open_paths[-1], table.schema, compression="zstd", write_statistics=False)
                     rows = 0
                 part = table.slice(offset, rows_per_shard - rows)
-                writer.write_table(part, row_group_size=ROW_GROUP)
+                writer.write_table(part, row_group_size=2 * ROW_GROUP)
                 offset, rows = offset + part.num_rows, rows + part.num_rows
                 if table.num_rows == 0:
                     break
@@ -152,6 +152,18 @@ def write_shards(tables: Iterable[pa.Table], folder: Path, rows_per_shard: int =
     for partial, path in zip(open_paths, final, strict=True):
         os.replace(partial, path)
     return final
+
+
+def regrouped(tables: Iterable[pa.Table], rows: int) -> Iterator[pa.Table]:
+    """The same rows in tables of at least ``rows`` rows (the last may have fewer), for row groups of that size."""
+    held: list[pa.Table] = []
+    for table in tables:
+        held.append(table)
+        if sum(t.num_rows for t in held) >= rows:
+            yield pa.concat_tables(held).combine_chunks()
+            held = []
+    if held:
+        yield pa.concat_tables(held).combine_chunks()
 
 
 def write_csv(table: pa.Table, path: Path) -> None:

@@ -27,6 +27,8 @@ def fill(generator: TableGenerator, contract: Contract, file: str, *, seed: int)
         cells, field = raw.column(name), raw.schema.field(name)
         if name in generator.schema.names:
             drawn, field = made.column(name), made.schema.field(name)
+            if pa.types.is_dictionary(cells.type):
+                cells = cells.cast(cells.type.value_type)
             if _is_text(cells.type):
                 drawn = pa.chunked_array([pa.array(texts(drawn.combine_chunks(), field), pa.string())])
                 cells = cells.cast(pa.string())

@@ -77,6 +77,7 @@ class FrameWriter:
 
     def __init__(self, path: Path, schema: TableSchema) -> None:
         self.schema, self.rows = schema, 0
+        self._held: list[pa.Table] = []
         kinds = {True: pa.float64(), False: pa.string()}
         self._arrow = pa.schema([pa.field(c.name, kinds[c.is_number]) for c in schema.columns])
         self._writer = pq.ParquetWriter(path, self._arrow, compression="zstd", write_statistics=False,
@@ -85,14 +86,23 @@ class FrameWriter:
     def write(self, frame: pd.DataFrame) -> None:
         """Append a working frame."""
         arrays = [pa.array(frame[f.name], f.type, from_pandas=True) for f in self._arrow]
-        self._writer.write_table(pa.Table.from_arrays(arrays, schema=self._arrow), row_group_size=BATCH_ROWS)
+        self._held.append(pa.Table.from_arrays(arrays, schema=self._arrow))
         self.rows += len(frame)
+        if sum(table.num_rows for table in self._held) >= BATCH_ROWS:
+            self._flush()
+
+    def _flush(self) -> None:
+        if self._held:
+            self._writer.write_table(pa.concat_tables(self._held).combine_chunks(), row_group_size=2 * BATCH_ROWS)
+        self._held = []
 
     def __enter__(self) -> FrameWriter:
         return self
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None,
                  trace: TracebackType | None) -> None:
+        if error is None:
+            self._flush()
         self._writer.close()
 
 

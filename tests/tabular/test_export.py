@@ -100,6 +100,13 @@ def test_shards_are_full_named_and_without_statistics(tmp_path: Path) -> None:
     assert sorted(p.name for p in (tmp_path / "data").iterdir()) == [p.name for p in paths]
 
 
+def test_small_batches_become_whole_row_groups(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("synth.tabular.export.ROW_GROUP", 20)
+    (path,) = write_shards((pa.table({"x": [i] * 7}) for i in range(10)), tmp_path)
+    groups = pq.read_metadata(path)
+    assert groups.num_rows == 70 and groups.num_row_groups == 4
+
+
 def test_an_empty_table_is_one_empty_shard(tmp_path: Path) -> None:
     paths = write_shards([pa.table({"x": pa.array([], pa.int64())})], tmp_path, rows_per_shard=10)
     assert len(paths) == 1 and pq.read_table(paths[0]).num_rows == 0

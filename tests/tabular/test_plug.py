@@ -75,7 +75,8 @@ def make_contract(source: Path, **changes: Any) -> Contract:
     base = Contract(
         name="people", version="1.0.0", domain="tabular", path=source.with_suffix(".yaml"), digest="d" * 64,
         description="", source=str(source), columns=COLUMNS, entity="id", target="ill", task=Task.CLASSIFICATION,
-        constraints=CONSTRAINTS, conditions=("country",), training=Training(recipe="tabular/likelihood", effort=0.3, max_rows=600))
+        constraints=CONSTRAINTS, conditions=("country",),
+        training=Training(recipe="tabular/likelihood", effort=0.3, max_rows=600))
     return replace(base, **changes)
 
 
@@ -253,6 +254,23 @@ def test_impute_fills_what_is_missing_and_leaves_the_rest_as_printed(done: dict[
     assert second["city"] in ("Oslo", "Bergen") and second["start"] <= "2018-05-05"
     assert round(float(second["pay"]) + float(second["bonus"]), 2) == float(second["total"])
     assert found[3] == rows[2]
+
+
+def test_impute_keeps_the_types_of_a_parquet_file(done: dict[str, Any], tmp_path: Path) -> None:
+    table = pa.table({
+        "id": ["a", "b"], "name": ["x", "y"], "age": pa.array([None, 30], pa.int16()),
+        "city": pa.array(["Oslo", None]).dictionary_encode(), "country": ["NO", "CH"],
+        "start": pa.array([0, None], pa.timestamp("ns")), "end": pa.array([None, 18_000], pa.date32()),
+        "pay": pa.array([1.5, float("nan")]), "bonus": pa.array([2.5, 2.0], pa.float32()),
+        "total": pa.array([None, 10.0]), "ill": ["yes", None]})
+    pq.write_table(table, tmp_path / "holes.parquet")
+    filled = PLUG.impute(done["contract"], done["ingest"], done["fit"], str(tmp_path / "holes.parquet"), seed=0)
+    assert filled.column_names == table.column_names and filled["id"].to_pylist() == ["a", "b"]
+    assert [filled.schema.field(n).type for n in ("age", "start", "end", "bonus")] == [
+        pa.int16(), pa.timestamp("ns"), pa.date32(), pa.float32()]
+    assert all(None not in column.to_pylist() for column in filled.columns)
+    assert filled["total"].to_pylist() == [4.0, 10.0] and filled["pay"].to_pylist() == [1.5, 8.0]
+    assert filled["city"].to_pylist()[0] == "Oslo" and filled["city"].to_pylist()[1] in ("Bern", "Basel")
 
 
 def test_a_dressed_csv_reads_back_as_the_same_frame(done: dict[str, Any], tmp_path: Path) -> None:

@@ -237,6 +237,18 @@ def test_impossible_constraints_are_refused(constraints: tuple[Constraint, ...],
     assert needle in str(caught.value)
 
 
+def test_degenerate_tables_pass_through() -> None:
+    case = CASES["two below one"]
+    one = pd.DataFrame({"a": [1.0], "b": [np.nan], "c": [4.0]})
+    empty = pd.DataFrame({"a": [np.nan] * 3, "b": [np.nan] * 3, "c": [5.0, np.nan, 7.0]})
+    for frame in (one, empty):
+        reshape = Reshape.fit(frame, case.schema, case.constraints, k=10)
+        pd.testing.assert_frame_equal(reshape.inverse(reshape.forward(frame)), frame)
+    plain = Reshape.fit(one, case.schema, (), k=10)
+    pd.testing.assert_frame_equal(plain.inverse(plain.forward(one)), one)
+    assert len(reshape.inverse(reshape.forward(empty)[:0])) == 0
+
+
 COUNTRY = TableSchema(columns=(
     ColumnSchema(name="city", role=Role.CATEGORICAL, nullable=True, values=("Bergen", "Bern", "Oslo")),
     number("x"),
