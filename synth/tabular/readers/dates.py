@@ -132,8 +132,8 @@ class DateReader(Reader):
         self._unreadable_now = pc.sum(lost).as_py() or 0
         self.zones.add("UTC" if "%z" in form else None)
         fine = pc.any(pc.not_equal(pc.multiply(pc.divide(values, 1000), 1000), values)).as_py()
-        fraction = "us" if fine else "ms"
-        self._finer(fraction if "%f" in form else "s" if any(p in form for p in ("%H", "%I", "%M", "%S", "%T")) else "D")
+        timed = any(part in form for part in ("%H", "%I", "%M", "%S", "%T"))
+        self._finer(("us" if fine else "ms") if "%f" in form else "s" if timed else "D")
         return result
 
     def _limits(self) -> tuple[int | None, int | None]:
