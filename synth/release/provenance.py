@@ -102,7 +102,8 @@ def digests(statement: Mapping[str, Any]) -> dict[str, str]:
         found = {subject["name"]: subject["digest"]["sha256"] for subject in statement["subject"]}
     except (KeyError, TypeError):
         kind, found = ("", "", ""), {}
-    if kind != (STATEMENT_TYPE, PREDICATE_TYPE, BUILD_TYPE) or MANIFEST not in found:
+    plain = all(isinstance(text, str) for item in found.items() for text in item)
+    if kind != (STATEMENT_TYPE, PREDICATE_TYPE, BUILD_TYPE) or MANIFEST not in found or not plain:
         raise VerificationError("what was signed is not the provenance of a release")
     return found
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import os
+import re
 import shutil
 import tempfile
 from collections.abc import Callable
@@ -133,9 +134,9 @@ def verify(folder: str | Path, key: str | Path | None = None, *, keys: Path | No
     statement, signer = _signed(small, believed, str(folder))
     signed = digests(statement)
     found = {n: sha256_file(p) for n, p in paths.items() if n != SIGNATURE}
-    problems = [f"changed: {n}" for n in sorted(found) if n in signed and found[n] != signed[n]]
-    problems += [f"added: {n}" for n in sorted(set(found) - set(signed))]
-    problems += [f"missing: {n}" for n in sorted(set(signed) - set(found))]
+    problems = [f"changed: {_shown(n)}" for n in sorted(found) if n in signed and found[n] != signed[n]]
+    problems += [f"added: {_shown(n)}" for n in sorted(set(found) - set(signed))]
+    problems += [f"missing: {_shown(n)}" for n in sorted(set(signed) - set(found))]
     if version is None and VERSION.fullmatch(folder.resolve().name):
         version = folder.resolve().name
     problems += _identity_problems(statement, name, version)
@@ -232,8 +233,14 @@ def _identity_problems(statement: dict[str, Any], name: str | None, version: str
     if name is not None and name != is_name:
         problems.append(f"swapped: this is called {name!r}, but what was signed is {is_name[:100]!r}")
     if version is not None and version != is_version:
-        problems.append(f"swapped: this is called version {version}, but what was signed is version {is_version[:40]}")
+        problems.append(f"swapped: this is called version {version}, but what was signed is version "
+                        f"{_shown(is_version)}")
     return problems
+
+
+def _shown(text: str) -> str:
+    """A name from elsewhere for a terminal: escaped unless it is plain."""
+    return text if re.fullmatch(r"[A-Za-z0-9_./ -]{1,200}", text) else ascii(text[:200])
 
 
 def _agree(manifest_bytes: bytes, statement: dict[str, Any], where: str) -> Manifest:

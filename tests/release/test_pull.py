@@ -151,6 +151,45 @@ def test_a_file_that_never_ends_is_cut_off(bench: Bench, monkeypatch: pytest.Mon
     assert Endless.served < 1 << 20
 
 
+def test_names_from_elsewhere_do_not_reach_the_terminal_raw(release: Path) -> None:
+    (release / "evil\x1b[2Jname").write_text("x")
+    (found,) = problems(release)
+    assert "\x1b" not in found and "evil" in found
+
+
+@pytest.mark.parametrize("subject", [
+    [{"name": 7, "digest": {"sha256": "a"}}], [{"name": "x", "digest": {"sha256": 7}}], [{"name": ["x"], "digest": {}}],
+    [], "x", None])
+def test_a_signed_statement_of_the_wrong_form_is_refused(release: Path, bench: Bench, subject: Any) -> None:
+    path = release / "provenance.dsse.json"
+    statement = json.loads(base64.b64decode(json.loads(path.read_text())["payload"]))
+    statement["subject"] = statement["subject"] + subject if isinstance(subject, list) and subject else subject
+    path.write_bytes(signing_key(bench.keys).envelope(statement))
+    with pytest.raises(VerificationError):
+        verify(release)
+
+
+@pytest.mark.parametrize("name", ["manifest.json", "publisher.pub", "provenance.dsse.json"])
+def test_no_flipped_bit_of_a_seal_goes_unnoticed(release: Path, name: str) -> None:
+    from synth.seeds import generator
+
+    path = release / name
+    good = path.read_bytes()
+    before = verify(release)
+    rng = generator(11, name)
+    for place in rng.integers(0, len(good), 60):
+        bad = bytearray(good)
+        bad[place] ^= 1 << int(rng.integers(8))
+        path.write_bytes(bytes(bad))
+        try:
+            after = verify(release)
+        except VerificationError:
+            continue
+        # DSSE signs type and payload: the key's name beside the signature is a hint, white space is nothing
+        assert name == "provenance.dsse.json" and after == before
+        assert json.loads(bad)["payload"] == json.loads(good)["payload"]
+
+
 def test_an_untrusted_key_is_refused_until_it_is_named(bench: Bench) -> None:
     version = bench.publish()["version"]
     stranger = bench.folder / "strangers-keys"

@@ -172,6 +172,23 @@ def test_an_interrupt_gives_the_version_up(bench: Bench, monkeypatch: pytest.Mon
     assert bench.publish()["version"].endswith(".2")
 
 
+def test_a_kill_just_before_the_index_leaves_nothing_visible(bench: Bench, any_store: str,
+                                                             monkeypatch: pytest.MonkeyPatch) -> None:
+    def killed(*_: Any) -> None:
+        raise SystemExit  # stands for kill -9: nothing below runs either
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Store, "commit", killed)
+        patch.setattr(Store, "give_up", lambda self, reservation: None)
+        with pytest.raises(SystemExit):
+            bench.publish(any_store)
+    assert list_releases(any_store) == []
+    with pytest.raises(UserError, match="no release"):
+        pull("people", store=any_store, to=bench.folder / "got")
+    again = bench.publish(any_store)
+    assert again["version"].endswith(".1") and pull("people", store=any_store, to=bench.folder / "got").is_dir()
+
+
 def test_a_writer_that_was_overtaken_cannot_commit(bench: Bench) -> None:
     store = Store(bench.store)
     slow = store.reserve("people", "run-1")
