@@ -1,0 +1,146 @@
+"""The adversarial core on toy players: objectives and penalties against naive code, resume, refusals, the NaN guard."""
+
+from __future__ import annotations
+
+import math
+from pathlib import Path
+
+import pytest
+import torch
+from torch import Tensor, nn
+
+from synth.errors import InternalError, UserError
+from synth.gan import trainer as trainers
+from synth.gan.averaging import Average
+from synth.gan.objectives import OBJECTIVES
+from synth.gan.penalties import gradient_penalty, r1, r2
+from synth.gan.recipe import Phase, Recipe, check, with_options
+from synth.gan.trainer import Trainer
+from synth.progress import Silent
+
+
+class Toy:
+    """A Gaussian in two dimensions: the generator shifts and scales noise."""
+
+    def __init__(self, poison: bool = False) -> None:
+        torch.manual_seed(0)
+        self.generator = nn.Linear(2, 2)
+        self.critic: nn.Module | None = nn.Sequential(nn.Linear(2, 16), nn.LeakyReLU(0.2), nn.Linear(16, 1), nn.Flatten(0))
+        self.poison, self.stop_at, self.drawn = poison, math.inf, 0
+
+    def draw(self, records: int) -> Tensor:
+        self.drawn += 1
+        if self.drawn > self.stop_at:
+            raise KeyboardInterrupt
+        return torch.randn(records, 2) * 0.5 + torch.tensor([2.0, -1.0])
+
+    def likelihood(self, batch: Tensor) -> Tensor:
+        loss = (self.generator(torch.zeros_like(batch)) - batch).square().mean()
+        return loss * math.nan if self.poison else loss
+
+    def real(self, batch: Tensor) -> Tensor:
+        return batch
+
+    def fake(self, batch: Tensor) -> Tensor:
+        return self.generator(torch.randn_like(batch))
+
+    def validate(self, generator: nn.Module) -> float:
+        with torch.no_grad():
+            return float((generator(torch.zeros(1, 2)) - torch.tensor([[2.0, -1.0]])).square().sum())
+
+
+RECIPE = Recipe(name="toy", players="toy", phases=(
+    Phase(name="warm", steps=30, batch=32, likelihood=1.0, generator_rate=1e-1, validate_every=10, patience=4),
+    Phase(name="game", steps=40, batch=32, objective="relativistic", penalties=(("r1", 0.1), ("r2", 0.1)),
+          critic_lead=3, generator_rate=1e-2, critic_rate=1e-2, validate_every=10)))
+
+
+def weights(players: Toy) -> bytes:
+    return b"".join(v.numpy().tobytes() for v in players.generator.state_dict().values())
+
+
+def test_objectives_are_their_formulas() -> None:
+    real, fake = torch.randn(64), torch.randn(64)
+    critic, generator = OBJECTIVES["relativistic"]
+    naive = sum(math.log1p(math.exp(-(r - f))) for r, f in zip(real.tolist(), fake.tolist(), strict=True)) / 64
+    assert float(critic(real, fake)) == pytest.approx(naive, rel=1e-5)
+    assert float(generator(real, fake)) == pytest.approx(float(critic(fake, real)), rel=1e-6)
+    critic, generator = OBJECTIVES["wasserstein"]
+    assert float(critic(real, fake)) == pytest.approx(float(fake.mean() - real.mean()), rel=1e-5)
+
+
+def test_penalties_of_a_quadratic_critic_are_known() -> None:
+    def critic(x: Tensor) -> Tensor:
+        return (x**2).sum(1)
+
+    real, fake = torch.randn(16, 3), torch.randn(16, 3)
+    torch.testing.assert_close(r1(critic, real, fake), (2 * real).square().sum(1) / 2)
+    torch.testing.assert_close(r2(critic, real, fake), (2 * fake).square().sum(1) / 2)
+    same = gradient_penalty(critic, real, real)
+    torch.testing.assert_close(same, ((2 * real).norm(dim=1) - 1).square(), rtol=1e-4, atol=1e-5)
+
+
+def test_the_average_of_a_constant_is_the_constant() -> None:
+    layer = nn.Linear(3, 3)
+    average = Average(layer, 0.99)
+    for _ in range(5):
+        average.update(layer)
+    torch.testing.assert_close(average.module.weight, layer.weight)
+
+
+def test_the_game_finds_the_distribution() -> None:
+    players = Toy()
+    before = players.validate(players.generator)
+    history = Trainer(players, RECIPE, seed=1, progress=Silent()).run()
+    assert players.validate(players.generator) < before / 10
+    assert history["released"] in ("warm", "game")
+    assert min(p["validation"] for p in history["phases"]) == pytest.approx(players.validate(players.generator))
+
+
+@pytest.mark.parametrize("stop_at", [5, 29, 36, 80, 111])
+def test_a_resumed_run_gives_the_same_bytes(stop_at: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    whole = Toy()
+    Trainer(whole, RECIPE, seed=1, progress=Silent()).run()
+    monkeypatch.setattr(trainers, "CHECKPOINT_SECONDS", 0.0)
+    cut = Toy()
+    cut.stop_at = stop_at
+    with pytest.raises(KeyboardInterrupt):
+        Trainer(cut, RECIPE, seed=1, progress=Silent(), checkpoint=tmp_path / "c.safetensors").run()
+    rest = Toy()
+    torch.manual_seed(stop_at)  # the caller's random state must not matter
+    Trainer(rest, RECIPE, seed=1, progress=Silent(), checkpoint=tmp_path / "c.safetensors").run()
+    assert weights(rest) == weights(whole)
+    assert rest.drawn < 120
+
+
+def test_a_checkpoint_of_another_seed_is_refused(tmp_path: Path) -> None:
+    Trainer(Toy(), RECIPE, seed=1, progress=Silent(), checkpoint=tmp_path / "c.safetensors").run()
+    with pytest.raises(InternalError, match="another recipe or seed"):
+        Trainer(Toy(), RECIPE, seed=2, progress=Silent(), checkpoint=tmp_path / "c.safetensors").run()
+
+
+def test_a_loss_that_is_not_a_number_stops_the_run() -> None:
+    with pytest.raises(InternalError, match="diverged in phase 'warm' at step 1"):
+        Trainer(Toy(poison=True), RECIPE, seed=1, progress=Silent()).run()
+
+
+@pytest.mark.parametrize(("phase", "reason"), [
+    (Phase(name="p", steps=1, objective="relativistic", penalties=(("r1", 1.0),)), "BatchNorm1d in the critic"),
+    (Phase(name="p", steps=1, objective="wasserstein"), "needs the gradient penalty"),
+    (Phase(name="p", steps=1, objective="hinge"), "unknown objective"),
+    (Phase(name="p", steps=1), "nothing to learn from"),
+    (Phase(name="p", steps=1, likelihood=1.0, batch=501), "packs of 2"),
+])
+def test_recipes_that_cannot_work_are_refused_with_the_reason(phase: Phase, reason: str) -> None:
+    critic = nn.Sequential(nn.Linear(2, 4), nn.BatchNorm1d(4), nn.Linear(4, 1))
+    with pytest.raises(UserError, match=reason):
+        check(Recipe(name="r", players="toy", phases=(phase,), pack=2), critic)
+
+
+def test_options_replace_fields_by_name_and_are_checked() -> None:
+    changed = with_options(RECIPE, (("warm.steps", 7.0), ("pack", 2)))
+    assert changed.phases[0].steps == 7 and isinstance(changed.phases[0].steps, int) and changed.pack == 2
+    for name, value in (("warm.stepps", 7.0), ("warm.steps", 7.5), ("warm.steps", "many"), ("cold.steps", 7.0)):
+        with pytest.raises(UserError):
+            with_options(RECIPE, ((name, value),))
+    assert Recipe.from_json(changed.to_json()) == changed
