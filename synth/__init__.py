@@ -38,20 +38,19 @@ def __getattr__(name: str) -> Any:
 def guard() -> None:
     """Raise a :class:`~synth.errors.UserError` if ``import validators`` would find another project's package.
 
-    A package of that name is on PyPI; installed beside ours it silently takes our place, or ours its.
+    A package of that name is on PyPI. Beside an editable install of ours it takes our place, and in one folder with
+    ours it overwrites a file of it; Python and pip are content either way. Costs a look into one folder.
     """
     import importlib.util
-    from importlib.metadata import packages_distributions
     from pathlib import Path
 
     from synth.errors import UserError
 
+    root = Path(__file__).resolve().parents[1]
     spec = importlib.util.find_spec("validators")
-    found = Path(spec.origin).resolve() if spec is not None and spec.origin else None
-    if found is not None and found.parent.parent == Path(__file__).resolve().parents[1]:
+    found = Path(spec.origin).resolve().parent if spec is not None and spec.origin else None
+    if found == root / "validators" and not list(root.glob("validators-*.dist-info")):
         return
-    owners = sorted(set(packages_distributions().get("validators", [])) - {"synth-pipeline"})
     what = "another package called `validators` hides ours" if found else "our package `validators` is missing"
-    raise UserError(what, where=str(found.parent if found else Path(__file__).resolve().parents[1]),
-                    todo=f"pip uninstall {' '.join(owners) or 'validators'}, then install synth-pipeline again in an "
-                         "environment of its own")
+    raise UserError(what, where=str(found or root),
+                    todo="pip uninstall validators, then install synth-pipeline again in an environment of its own")

@@ -224,6 +224,20 @@ def test_the_guard_notices_another_package_called_validators(tmp_path: Path) -> 
     assert "another package called `validators`" in said and str(tmp_path) in said
 
 
+def test_the_guard_notices_a_package_that_overwrote_ours(tmp_path: Path) -> None:
+    home = Path(synth.__file__).parent
+    for name in ("synth", "validators", "validators-0.36.0.dist-info"):
+        (tmp_path / name).mkdir()
+    for name in ("__init__.py", "errors.py"):
+        (tmp_path / "synth" / name).write_bytes((home / name).read_bytes())
+    (tmp_path / "validators" / "__init__.py").write_text("")
+    code = "import synth\ntry: synth.guard()\nexcept Exception as error: print(error)"
+    command = [sys.executable, "-c", code]
+    assert "hides ours" in subprocess.run(command, capture_output=True, text=True, check=True, cwd=tmp_path).stdout
+    (tmp_path / "validators-0.36.0.dist-info").rmdir()
+    assert subprocess.run(command, capture_output=True, text=True, check=True, cwd=tmp_path).stdout == ""
+
+
 def test_an_unknown_attribute_is_an_attribute_error() -> None:
     with pytest.raises(AttributeError):
         synth.nothing  # noqa: B018
