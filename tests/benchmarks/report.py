@@ -80,7 +80,7 @@ def read(path: Path) -> list[dict]:
     return list(found.values())
 
 
-def markdown(rows: list[dict], command: str) -> str:
+def markdown(rows: list[dict]) -> str:
     """The whole results page."""
     machines = sorted({json.dumps(r["machine"], sort_keys=True) for r in rows})
     out = ["# Tabular benchmark", "",
@@ -89,11 +89,14 @@ def markdown(rows: list[dict], command: str) -> str:
            "LogisticDetection: 1 is indistinguishable. Beta-recall: about 50 is what fresh real rows get, more is "
            "copying. In brackets: the 95 % range that real rows get (q-DCR), the rate of real untouched rows "
            "(copies). C2ST against train flatters what fits train; the figure against untouched rows counts.", "",
-           f"Command: `{command}`", ""]
+           *(f"Command: `{c}`  " for c in dict.fromkeys(r["command"] for r in rows)), ""]
     for text in machines:
         m = json.loads(text)
+        loads = [r["load"] for r in rows if "load" in r and json.dumps(r["machine"], sort_keys=True) == text]
+        busy = f" (load average {min(loads):.0f} to {max(loads):.0f})" if loads else ""
         out.append(f"Machine: {m['cores']} cores, {m['memory_gib']} GiB, {m['cpu']}, Python {m['python']}, "
-                   f"{m['date']}. Each training on one thread; two at a time.")
+                   f"{m['date']}. Each training on one thread{busy}; where other work ran "
+                   "beside it, compare CPU seconds.")
     out.append("")
     for name in dict.fromkeys(r["set"] for r in rows):
         here = [r for r in rows if r["set"] == name]
@@ -122,8 +125,8 @@ def markdown(rows: list[dict], command: str) -> str:
     return "\n".join(out)
 
 
-def write(results: Path, command: str) -> Path:
+def write(results: Path) -> Path:
     """Write the Markdown page beside the JSON lines."""
     page = results.with_suffix(".md")
-    page.write_text(markdown(read(results), command))
+    page.write_text(markdown(read(results)))
     return page

@@ -92,11 +92,10 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--table-only", action="store_true", help="rewrite the Markdown page and stop")
     a = parser.parse_args(arguments)
     names = lambda text: [n for n in text.split(",") if n]  # noqa: E731
-    given = sys.argv[1:] if arguments is None else arguments
-    shown = shlex.join(["python", "-m", "tests.benchmarks.tabular", *given]).replace(str(a.data), "DIR")
+    shown = _shown(a)
     a.out.parent.mkdir(parents=True, exist_ok=True)
     if a.table_only:
-        print(report.write(a.out, shown))
+        print(report.write(a.out))
         return 0
     venvs = dict(v.split("=", 1) for v in a.peer_venv)
     extras = dict(v.split("=", 1) for v in a.peer_extra)
@@ -112,6 +111,7 @@ def main(arguments: list[str] | None = None) -> int:
         work = a.work or Path(temporary)
 
         def finish(job: Job) -> None:
+            load = os.getloadavg()[0]
             python = str(Path(venvs[job.model]) / "bin" / "python") if job.model in venvs else ""
             row = run_job(job, data=a.data.resolve(), work=work.resolve(), quick=a.quick, peer_python=python,
                           extra=extras.get(job.model, ""), time_limit=a.time_limit, niceness=a.nice)
@@ -124,15 +124,24 @@ def main(arguments: list[str] | None = None) -> int:
                 sizes = json.loads((work / job.set / "sizes.json").read_text())
                 with a.out.open("a") as file:
                     file.write(json.dumps({"set": job.set, "model": job.model, "seed": job.seed, **sizes, **row,
-                                           "machine": machine}) + "\n")
-                report.write(a.out, shown)
+                                           "machine": machine, "command": shown, "load": round(load, 1)}) + "\n")
+                report.write(a.out)
 
         for name in names(a.sets):
             _note_sizes(a.data / name, work / name)
         with ThreadPoolExecutor(a.jobs) as pool:
             list(pool.map(finish, jobs))
-    print(report.write(a.out, shown))
+    print(report.write(a.out))
     return 1 if failures else 0
+
+
+def _shown(a: argparse.Namespace) -> str:
+    """The command as the results page quotes it: what decides the figures, without this machine's paths."""
+    words = ["python", "-m", "tests.benchmarks.tabular", "--data", "DIR", "--sets", a.sets, "--seeds", str(a.seeds)]
+    words += ["--first-seed", str(a.first_seed)] * bool(a.first_seed) + ["--models", a.models]
+    words += ["--peers", a.peers] * bool(a.peers)
+    words += [w for extra in a.peer_extra for w in ("--peer-extra", extra)]
+    return shlex.join([*words, "--jobs", str(a.jobs), *["--quick"] * a.quick])
 
 
 def _note_sizes(folder: Path, out: Path) -> None:
