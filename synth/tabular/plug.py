@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     import pandas as pd
     import pyarrow as pa
 
+    from synth.domain import Domain
     from synth.tabular.evidence import TableEvidence
     from synth.tabular.generator import TableGenerator
     from synth.tabular.schema import TableSchema
@@ -159,14 +160,14 @@ class TabularPlug:
                                           balance=balance, progress=progress or Silent())
         return pa.concat_tables(list(dressed_batches(frames, generator.schema, contract, seed=seed)))
 
-    def impute(self, contract: Contract, ingested: Path, fitted: Path, file: str, *, seed: int,
+    def impute(self, contract: Contract, ingested: Path, fitted: Path, source: str, *, seed: int,
                progress: Progress | None = None) -> pa.Table:
-        """The table of ``file`` with the missing cells of modelled columns filled; all other cells as printed there."""
+        """The table of ``source`` with the missing cells of modelled columns filled, all others as printed."""
         from synth.tabular.fill import fill
         from synth.tabular.generator import TableGenerator
 
         with (progress or Silent()).step("filling missing cells", 1):
-            return fill(TableGenerator.load(fitted / "model"), contract, file, seed=seed)
+            return fill(TableGenerator.load(fitted / "model"), contract, source, seed=seed)
 
 
 class _Sampler:
@@ -184,4 +185,4 @@ class _Sampler:
         return self._generator.sample(rows, seed=seed)
 
 
-PLUG = TabularPlug()
+PLUG: Domain = TabularPlug()

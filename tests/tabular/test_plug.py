@@ -26,7 +26,7 @@ from synth.contract.model import (
     Task,
     Training,
 )
-from synth.domain import Domain
+from synth.domain import Domain, domain
 from synth.errors import UserError
 from synth.progress import Silent
 from synth.tabular.conditions import parse
@@ -106,8 +106,9 @@ def shards(done: dict[str, Any]) -> pa.Table:
 
 
 def test_the_plug_has_the_verbs_of_the_road() -> None:
-    plug: Domain = PLUG
-    assert plug.name == "tabular"
+    verbs = [name for name, member in vars(Domain).items() if callable(member) and not name.startswith("_")]
+    assert len(verbs) >= 5 and all(callable(getattr(PLUG, verb)) for verb in verbs)
+    assert domain("tabular") is PLUG
 
 
 def test_shards_look_like_the_source_and_keep_every_constraint(done: dict[str, Any]) -> None:
@@ -197,6 +198,16 @@ def test_conditions_hold_in_every_row_together_with_the_constraints(done: dict[s
     frame = generator.sample(300, seed=4, where=asked)
     assert len(frame) == 300 and asked.holds(frame).all()
     assert set(violations(frame, generator.schema, CONSTRAINTS, allowed=generator.reshape).values()) == {0}
+
+
+def test_a_condition_on_a_total_gives_a_distribution_not_its_edge(done: dict[str, Any]) -> None:
+    generator = TableGenerator.load(done["fit"] / "model")
+    free = generator.sample(4000, seed=1)["total"]
+    for where, edge in (("total>=3000", 3000.0), ("total>=5500", 5500.0)):
+        found = generator.sample(500, seed=4, where=parse([where], generator.schema))["total"]
+        assert (found == edge).mean() < 0.02
+        expected = free[free >= edge]
+        assert abs(found.median() / expected.median() - 1) < 0.1
 
 
 @pytest.mark.parametrize("where", [["city=Bern", "country=NO"], ["total<=100", "pay>=200"],
