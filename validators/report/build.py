@@ -135,7 +135,8 @@ def _summary(result: GateResult) -> dict[str, Any]:
         "gate": result.gate, "title": result.title, "question": result.question, "verdict": result.verdict,
         "judged": sum(f.verdict is not Verdict.INFO for f in result.findings),
         "deciding": None if deciding is None else {
-            key: value for key, value in asdict(deciding).items() if key not in ("detail", "method", "n")
+            **{key: value for key, value in asdict(deciding).items() if key not in ("detail", "method", "n")},
+            "p_value": finite(deciding.detail.get("p_value")),
         },
     }
 
@@ -148,6 +149,7 @@ def _gate(result: GateResult, people: float | None, k: int) -> dict[str, Any]:
         detail = tidy(entry.pop("detail"), k)
         entry["n"] = rounded(finding.n, k)
         entry["margin"] = margin(entry)
+        entry["p_value"] = finite(detail.get("p_value"))  # what decides where a test has no limit of its own
         entry["pictures"] = [tidy_picture(p, finite(entry["n"]) or people, k) for p in pictures if isinstance(p, dict)]
         entry["detail"] = detail
         findings.append(entry)

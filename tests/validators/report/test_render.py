@@ -128,6 +128,13 @@ def test_a_blocked_run_says_why_and_what_to_do(example: ModuleType, verdict: Ver
     assert said in text and "must not be released" in text and "Train on more rows." in text
 
 
+def test_a_test_without_a_limit_shows_its_p_value(example: ModuleType) -> None:
+    finding = Finding(id="l.c", title="Copies", verdict=Verdict.FAIL, value=0.03, detail={"p_value": 0.0042})
+    report = example.report([GateResult(gate="l", title="L", question="?", findings=(finding,))])
+    text = Page(render(report)).text()
+    assert text.count("p\u202f=\u202f") == text.count("0.0042") == 2  # in the opening table and at its gate
+
+
 def test_minimal_reports_render(example: ModuleType) -> None:
     bare = Finding(id="a.b", title="Rows to judge with", verdict=Verdict.INCONCLUSIVE, value=None)
     for gates in ([], [GateResult(gate="a", title="A", question="?", findings=())],
