@@ -108,7 +108,7 @@ def near_key(binning: Binning) -> Callable[[pd.DataFrame], np.ndarray]:
     return key
 
 
-def copies(evidence: TableEvidence, significance: float) -> list[Finding]:
+def copies(evidence: TableEvidence, significance: float, exact_margin: float, near_margin: float) -> list[Finding]:
     """Exact copies over all rows, and near copies on the sampled frames."""
     whole = all(evidence.total(p) == len(getattr(evidence, p)) for p in ("train", "holdout"))
     parts = ("train", "holdout", "reference", "synthetic")
@@ -117,20 +117,23 @@ def copies(evidence: TableEvidence, significance: float) -> list[Finding]:
     binning = Binning.fit(evidence.reference, evidence.schema, NEAR_BINS, 100_000)
     key = near_key(binning)
     near = compare({p: key(getattr(evidence, p)) for p in parts}, dict(evidence.entities), seed=evidence.seed)
-    return [_finding("leakage.copies.exact", "Exact copies of single training rows", exact, significance,
+    return [_finding("leakage.copies.exact", "Exact copies of single training rows", exact, significance, exact_margin,
                      "every row hashed"),
-            _finding("leakage.copies.near", "Near copies of single training rows", near, significance,
+            _finding("leakage.copies.near", "Near copies of single training rows", near, significance, near_margin,
                      f"numbers rounded to {NEAR_BINS} reference quantiles, labels and missing cells exact")]
 
 
-def _finding(identity: str, title: str, hits: Hits, significance: float, method: str) -> Finding:
+def _finding(identity: str, title: str, hits: Hits, significance: float, margin: float, method: str) -> Finding:
     p = hits.p_value()
     enough = hits.synthetic_rows >= SYNTHETIC_MINIMUM and hits.fresh_rows >= REAL_MINIMUM
     rate = hits.train_hits / max(hits.train_singles, 1)
     floor = hits.holdout_hits / max(hits.holdout_singles, 1)
     error = np.sqrt(rate * (1 - rate) / max(hits.train_singles, 1) + floor * (1 - floor) / max(hits.holdout_singles, 1))
     step = st.quantile(st.LEVEL) * float(error)
-    verdict = Verdict.INCONCLUSIVE if not enough else Verdict.FAIL if p < significance else Verdict.PASS
+    # where chance makes no copies there is no margin; where it makes many, a good fit makes a few more
+    margin = min(margin, 0.5 * floor)
+    copied = p < significance and rate - floor > margin
+    verdict = Verdict.INCONCLUSIVE if not enough else Verdict.FAIL if copied else Verdict.PASS
     if enough and hits.train_singles == 0:
         verdict = Verdict.INFO  # nobody has a row of their own: a copy cannot name anybody
     smallest = 3.0 / max(hits.train_singles, 1)
@@ -139,8 +142,8 @@ def _finding(identity: str, title: str, hits: Hits, significance: float, method:
         high=st.number(rate + step, 4), unit="share of single rows", floor=st.number(floor, 4), n=st.rounded(
             hits.train_singles), verdict=verdict,
         method=f"{method}; single rows of train hit against single rows of holdout hit (exchangeable pieces), in "
-               f"tables where rows are never shared by chance against fresh rows (Fisher); p = {p:.2g}, a failure "
-               f"below {significance:g}",
+               f"tables where rows are never shared by chance against fresh rows (Fisher); p = {p:.2g}; fails "
+               f"below {significance:g} if the excess over the floor is above {margin:.3g}, too",
         power=f"about {max(10, round(4 * np.sqrt(max(hits.train_hits, 1)))):,} copies beyond chance (a share of "
               f"{max(smallest, 10 / max(hits.train_singles, 1)):.4f})",
         remedy="the generator reproduces training rows: train shorter, use more rows or a smaller model",

@@ -2,8 +2,8 @@
 
     python -m tests.benchmarks.planted --rows 5000 16000 --seeds 20 [--repeated] [--kinds clean memorised ...]
 
-Prints and writes one row a (population, rows, kind): how many seeds passed, failed or stayed inconclusive,
-which gates decided, and the findings that stopped a clean table.
+A fault is judged by the gate meant for it, a clean table by all. Prints and writes one row a (population,
+rows, kind): how many seeds passed, failed or stayed inconclusive, and the findings that stopped a clean table.
 """
 
 from __future__ import annotations
@@ -44,9 +44,11 @@ def judged(evidence: TableEvidence, panel: tuple[str, ...] = PANEL) -> dict:
 def one(kind: str, rows: int, seed: int, repeated: bool) -> dict:
     """Judge one planted table."""
     evidence = populations.evidence(rows, seed, repeated=repeated)
+    panel = PANEL
     if kind != "clean":
-        evidence = replace(evidence, synthetic=FAULTS[kind][0](evidence, seed))
-    return {"kind": kind, "rows": rows, "seed": seed, "repeated": repeated, **judged(evidence)}
+        make, meant = FAULTS[kind]
+        evidence, panel = replace(evidence, synthetic=make(evidence, seed)), (meant,)
+    return {"kind": kind, "rows": rows, "seed": seed, "repeated": repeated, **judged(evidence, panel)}
 
 
 def main() -> None:
