@@ -70,7 +70,7 @@ class LabelCodec:
 
     def encode(self, values: pd.Series) -> np.ndarray:
         """Tokens [rows, 1 or 2]; a label outside the vocabulary is a :class:`UserError` that does not quote it."""
-        codes = pd.Categorical(values, categories=list(self.labels)).codes.astype(np.int64)
+        codes = pd.Index(self.labels, dtype="str").get_indexer(pd.Index(values)).astype(np.int64)
         unknown = int(((codes < 0) & values.notna().to_numpy()).sum())
         if unknown or (not self.missing and (codes < 0).any()):
             raise UserError(f"column {self.name!r} has cells the model was not trained for"

@@ -67,7 +67,8 @@ class ConditionalGenerator(nn.Module):
         self.before = nn.ParameterList([torch.randn(hidden, j * e) / max(1, j * e) ** 0.5 for j in range(count)])
         self.after = nn.ParameterList([torch.zeros(hidden, (count - j - 1) * e) for j in range(count)])
         self.flags = nn.ParameterList([torch.zeros(hidden, count) for _ in range(count)])
-        self.bias = nn.Parameter(torch.zeros(count, hidden))
+        # not zero: the first token has nothing before it, and a unit at zero would never learn what comes after
+        self.bias = nn.Parameter(0.1 * torch.randn(count, hidden))
         self.inner = nn.ModuleList([nn.Linear(hidden, inner) for _ in range(count)])
         self.heads = nn.ModuleList([TokenHead(inner, token, smooth) for token in self.tokens])
         for j, token in enumerate(self.tokens):

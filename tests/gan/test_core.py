@@ -25,7 +25,8 @@ class Toy:
     def __init__(self, poison: bool = False) -> None:
         torch.manual_seed(0)
         self.generator = nn.Linear(2, 2)
-        self.critic: nn.Module | None = nn.Sequential(nn.Linear(2, 16), nn.LeakyReLU(0.2), nn.Linear(16, 1), nn.Flatten(0))
+        self.critic: nn.Module | None = nn.Sequential(nn.Linear(2, 16), nn.LeakyReLU(0.2), nn.Linear(16, 1),
+                                                      nn.Flatten(0))
         self.poison, self.stop_at, self.drawn = poison, math.inf, 0
 
     def draw(self, records: int) -> Tensor:

@@ -1,0 +1,109 @@
+"""Tokens and back: marginals kept, nobody's extreme exposed, conditions inside cells, JSON."""
+
+from __future__ import annotations
+
+import json
+
+import numpy as np
+import pandas as pd
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from synth.contract.model import Role
+from synth.errors import UserError
+from synth.seeds import generator
+from synth.tabular.codec import LabelCodec, TableCodec
+from synth.tabular.numbers import Interval, NumberCodec
+from synth.tabular.schema import ColumnSchema, TableSchema
+
+
+def round_trip(values: np.ndarray, **options: object) -> tuple[pd.DataFrame, TableCodec]:
+    schema = TableSchema(columns=(ColumnSchema(name="x", role=Role.NUMERIC, nullable=False, **options),))  # type: ignore[arg-type]
+    frame = pd.DataFrame({"x": values})
+    codec = TableCodec.fit(frame, schema)
+    return codec.decode(codec.encode(frame, seed=1), generator(2, "decode")), codec
+
+
+@pytest.mark.parametrize("draw", ["normal", "lognormal", "uniform", "standard_cauchy"])
+def test_the_distribution_survives(draw: str) -> None:
+    values = np.round(getattr(generator(1, draw), draw)(size=8000), 4)
+    made = round_trip(values, decimals=4)[0]["x"].to_numpy()
+    both = np.sort(np.concatenate([values, made]))
+    gap = np.abs(np.searchsorted(np.sort(values), both, "right") - np.searchsorted(np.sort(made), both, "right")).max()
+    assert gap / 8000 < 0.01
+    assert (made == np.round(made, 4)).all()
+
+
+def test_spikes_come_back_exactly_and_integers_stay_integers() -> None:
+    rng = generator(1, "spikes")
+    values = np.where(rng.random(5000) < 0.4, 0.0, np.floor(rng.lognormal(6, 1, 5000)))
+    made = round_trip(values, integer=True, decimals=0)[0]["x"]
+    assert (made == 0).sum() == (values == 0).sum()
+    assert (made == made.round()).all() and made.min() >= 0
+
+
+def test_no_rare_value_and_no_extreme_is_in_the_saved_codec() -> None:
+    rng = generator(1, "rare")
+    values = np.concatenate([np.round(rng.normal(100, 10, 4000), 3), [98765.432, -4321.987]])
+    _, codec = round_trip(values, decimals=3)
+    text = json.dumps(codec.to_json())
+    assert "98765.432" not in text and "4321.987" not in text
+    column = codec.columns[0]
+    assert isinstance(column, NumberCodec) and column.quantiles is not None
+    assert len(column.quantiles.knots) < len(values) / 3
+    assert not len(column.atoms) or min((values == atom).sum() for atom in column.atoms) >= 10
+
+
+def test_atoms_count_entities_not_rows() -> None:
+    values = np.array([7.0] * 50 + list(np.arange(100, 300)))
+    entities = np.array([0] * 50 + list(range(1, 201)))
+    one_person = NumberCodec.fit("x", values, k=10, decimals=0, nullable=False, fine=1, entities=entities)
+    many = NumberCodec.fit("x", values, k=10, decimals=0, nullable=False, fine=1)
+    assert 7.0 in many.atoms and 7.0 not in one_person.atoms
+
+
+@settings(max_examples=40, deadline=None)
+@given(st.lists(st.integers(-500, 500), min_size=1, max_size=300), st.integers(1, 8), st.integers(0, 2))
+def test_any_column_encodes_into_its_sizes_and_back_into_its_bounds(cells: list[int], fine: int, decimals: int) -> None:
+    values = np.array(cells) / 10.0**decimals
+    codec = NumberCodec.fit("x", values, k=10, decimals=decimals, nullable=False, fine=fine, low=-500, high=500)
+    tokens = np.floor(codec.encode(values, np.full(len(values), 0.3))).astype(int)
+    assert (tokens >= 0).all() and all((tokens[:, i] < size).all() for i, size in enumerate(codec.sizes))
+    again = NumberCodec.from_json(json.loads(json.dumps(codec.to_json())))
+    frame = codec.encode(values, np.full(len(values), 0.3))
+    assert (again.encode(values, np.full(len(values), 0.3)) == frame).all()
+
+
+@settings(max_examples=40, deadline=None)
+@given(st.integers(0, 2**32), st.floats(-3, 3), st.floats(0, 3))
+def test_draws_inside_a_condition_satisfy_it(seed: int, low: float, width: float) -> None:
+    rng = generator(seed, "condition")
+    values = np.round(rng.normal(0, 1, 1000), 2)
+    codec = NumberCodec.fit("x", values, k=10, decimals=2, nullable=False, fine=1)
+    within = Interval(low=np.ceil(low * 100) / 100, high=np.floor((low + width) * 100) / 100)
+    share = codec.allowed(within)[:, 0]
+    assert share.min() >= 0 and share.max() <= 1 + 1e-9
+    tokens = np.flatnonzero(share)
+    if len(tokens):
+        cells = np.repeat(tokens, 20)[:, None] + rng.random((20 * len(tokens), 1)) * 0.999
+        made = codec.decode(cells, within)
+        assert (made >= within.low - 1e-12).all() and (made <= within.high + 1e-12).all()
+
+
+def test_missing_labels_and_numbers_come_back_missing() -> None:
+    schema = TableSchema(columns=(ColumnSchema(name="n", role=Role.NUMERIC, nullable=True, decimals=1),
+                                  ColumnSchema(name="l", role=Role.CATEGORICAL, nullable=True, values=("p", "q"))))
+    frame = pd.DataFrame({"n": [1.5, np.nan] * 50, "l": pd.Series(["p", "q", np.nan, "q"] * 25, dtype="str")})
+    codec = TableCodec.fit(frame, schema)
+    made = codec.decode(codec.encode(frame, seed=1), generator(1, "d"))
+    schema.check(made)
+    assert made.equals(frame)
+
+
+def test_an_unknown_label_is_refused_without_quoting_it() -> None:
+    column = ColumnSchema(name="l", role=Role.CATEGORICAL, nullable=False, values=("p", "q"))
+    codec = LabelCodec.fit(column, pd.Series(["p", "q"], dtype="str"))
+    with pytest.raises(UserError) as error:
+        codec.encode(pd.Series(["secret-label"], dtype="str"))
+    assert "secret-label" not in str(error.value) and "'l'" in str(error.value)
