@@ -192,7 +192,7 @@ def heat(picture: dict[str, Any], key: str) -> str:
     known = [v for row in values for v in row if v is not None]
     high = max(known, default=1.0)
     low = 0.0 if high > 0 else min(known)  # below zero (below the floor) is as good as zero: the palest step
-    high = high if high > low else low + 1.0
+    span = (high - low) or 1.0
     letters = min(max([columns_wide(label) for label in labels], default=4), 18)
     left = letters * LETTER + 10
     room = max(len(labels), 1)
@@ -206,7 +206,7 @@ def heat(picture: dict[str, Any], key: str) -> str:
         for j, value in enumerate(row):
             if value is None:
                 continue
-            level = min(max(int((value - low) / (high - low) * 9), 0), 8)
+            level = min(max(int((value - low) / span * 9), 0), 8)
             paths[level] += f"M{left + j * cell:.1f} {top + i * cell:.1f}h{cell:.1f}v{cell:.1f}h-{cell:.1f}z"
             if cell >= 24:
                 texts.append(text(left + (j + 0.5) * cell, top + (i + 0.5) * cell + 3.5, _short(value, unit),

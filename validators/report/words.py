@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import math
 import re
 import unicodedata
 from typing import Any
 
 DASH = "–"
+ENDLESS = 1e150  # beyond this a difference of two figures may overflow
 CAVEAT = "Attacks that found nothing do not prove absence."
 
 # What a reader is told first. The word carries the verdict; symbol and colour only repeat it.
@@ -49,14 +49,14 @@ def clean(text: str) -> str:
 
 
 def finite(value: Any) -> float | None:
-    """``value`` as a float, or None if it is missing, not a number, or infinite."""
+    """``value`` as a float, or None if it is missing, not a number, or as good as infinite."""
     if value is None or isinstance(value, (str, bool)):
         return None
     try:
         number = float(value)
     except (TypeError, ValueError, OverflowError):
         return None
-    return number if math.isfinite(number) else None
+    return number if abs(number) < ENDLESS else None
 
 
 def columns_wide(text: str) -> int:
@@ -82,9 +82,9 @@ def _digits(value: float) -> str:
     size = abs(value)
     if size == 0:
         return "0"
-    if (value.is_integer() and size < 1e15) or size >= 1000:
+    if (value.is_integer() or size >= 1000) and size < 1e15:
         return f"{value:,.0f}"
-    for bound, places in ((100, 0), (10, 1), (1, 2), (0.1, 3), (0.001, 4), (0.0001, 5)):
+    for bound, places in () if size >= 1e15 else ((100, 0), (10, 1), (1, 2), (0.1, 3), (0.001, 4), (0.0001, 5)):
         if size >= bound * 0.9995:
             return f"{value:,.{places}f}"
     mantissa, exponent = f"{value:.1e}".split("e")

@@ -12,6 +12,7 @@ from typing import Any
 from xml.etree import ElementTree
 
 import pytest
+from hypothesis import example as case
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -203,7 +204,9 @@ FIGURE = st.one_of(st.none(), st.floats(allow_nan=True, allow_infinity=True), st
 LABELS = st.lists(st.text(max_size=12), max_size=6)
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=150, deadline=None)
+@case("heat", [""], [-9007199254740996.0], "numeric")
+@case("lines", ["a"], [1.7e308, -1.7e308], "numeric")
 @given(st.sampled_from(sorted(charts.KINDS)), LABELS, st.lists(FIGURE, max_size=8),
        st.sampled_from(["numeric", "boolean"]))
 def test_every_picture_of_anything_is_well_formed(kind: str, labels: list[str], figures: list[Any], role: str) -> None:
@@ -235,7 +238,8 @@ def test_the_bars_measure_what_they_say() -> None:
 @pytest.mark.parametrize(("value", "unit", "shown"), [
     (None, "", "–"), (float("nan"), "share", "–"), (0, "AUC", "0"), (0.5412, "AUC", "0.541"), (12345.6, "", "12,346"),
     (0.0123, "share", "1.23\u00a0%"), (0.0002, "share of single rows", "0.020\u00a0%"), (-0.0031, "AUC", "−0.0031"),
-    (1.0, "share", "100\u00a0%"), (5, "%", "5.00\u00a0%"), (2.5e-7, "", "2.5×10⁻⁷"), (99.96, "", "100"),
+    (1.0, "share", "100\u00a0%"), (5, "%", "5.00\u00a0%"), (2.5e-7, "", "2.5×10⁻⁷"), (3e20, "", "3.0×10²⁰"),
+    (99.96, "", "100"),
 ])
 def test_numbers_are_written_one_way(value: Any, unit: str, shown: str) -> None:
     assert words.number(value, unit) == shown
