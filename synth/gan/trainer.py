@@ -33,8 +33,13 @@ LOG_POINTS = 100  # entries of a phase's loss curve
 class Players(Protocol):
     """What a domain brings: two networks and how they meet the data. A batch is whatever ``draw`` returns."""
 
-    generator: nn.Module
-    critic: nn.Module | None
+    @property
+    def generator(self) -> nn.Module:
+        """The network that is released."""
+
+    @property
+    def critic(self) -> nn.Module | None:
+        """The network that judges; it stays private."""
 
     def draw(self, records: int) -> Any:
         """A batch of real records (with their conditions), from torch's global generator."""
@@ -227,8 +232,8 @@ class Trainer:
         if self.best is not None:
             parts["best"] = self.best
         parts |= {f"candidate{i}": weights for i, weights in enumerate(self.candidates)}
-        for part, state in parts.items():
-            tensors |= {f"{part}/{name}": value for name, value in state.items()}
+        for part, named in parts.items():
+            tensors |= {f"{part}/{name}": value for name, value in named.items()}
         for i, optimiser in enumerate(self.optimisers):
             tensors |= checkpoints.flatten(f"optimiser{i}", optimiser)
         state = {**self.state, "best": None if math.isinf(self.state["best"]) else self.state["best"]}

@@ -95,7 +95,8 @@ class LabelCodec:
 
         code = self.codes(tokens)
         picked = pa.array(self.labels, pa.large_string()).take(pa.array(code, mask=code < 0))
-        return pd.Series(pd.StringDtype(na_value=np.nan).__from_arrow__(picked))
+        dtype: Any = pd.StringDtype(na_value=np.nan)
+        return pd.Series(dtype.__from_arrow__(picked))
 
     def allowed(self, labels: frozenset[str]) -> np.ndarray:
         """1 for each cell [coarse, fine] whose label is in the set, else 0."""
@@ -208,4 +209,4 @@ class TableCodec:
         """The inverse of :meth:`to_json`."""
         kinds = {"number": NumberCodec.from_json, "label": LabelCodec.from_json}
         return cls(schema=TableSchema.from_json(data["schema"]),
-                   columns=tuple(kinds[c["kind"]](c) for c in data["columns"]))  # type: ignore[operator, misc]
+                   columns=tuple(kinds[c["kind"]](c) for c in data["columns"]))  # type: ignore[misc]

@@ -46,12 +46,12 @@ class ConditionalGenerator(nn.Module):
     prefix mode (nothing given, the unconditional law) costs no more than an ordinary autoregressive net.
     """
 
-    limits: Tensor
+    shift: Tensor
 
     def __init__(self, tokens: Sequence[Token], *, embedding: int = 16, hidden: int = 128, inner: int = 64,
                  dropout: float = 0.1, smooth: int = 16) -> None:
         super().__init__()
-        self.tokens, self.embedding_size, self.dropout = tuple(tokens), embedding, dropout
+        self.tokens, self.embedding_size, self.dropout, self.inner_width = tuple(tokens), embedding, dropout, inner
         count, e = len(self.tokens), embedding
         self.starts = offsets(self.tokens)
         self.register_buffer("shift", torch.tensor(self.starts[:-1]), persistent=False)
@@ -85,7 +85,7 @@ class ConditionalGenerator(nn.Module):
     def cost(self) -> float:
         """Multiplications of one row in a forward pass in prefix mode."""
         first = sum(weight.numel() for weight in self.before)
-        heads = sum(token.size * self.inner[0].out_features for token in self.tokens)
+        heads = sum(token.size for token in self.tokens) * self.inner_width
         return float(first + sum(p.numel() for p in self.inner.parameters()) + heads)
 
     def _embed(self, cells_bt: Tensor) -> Tensor:
@@ -207,7 +207,9 @@ class ConditionalGenerator(nn.Module):
             if shares is not None:
                 wanted, mean = shares[j], torch.softmax(logits, 1).mean(0)
                 move = torch.log((wanted * rows + 1) / (mean * rows + 1)).clamp(-1, 1)
-                self.heads[j].free.bias += move
+                head = self.heads[j]
+                assert isinstance(head, TokenHead)
+                head.free.bias.add_(move)
                 logits = logits + move
             drawn = pick(logits, rng)
             out[:, j] = drawn + self._place(j, logits, drawn, rng)

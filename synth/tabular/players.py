@@ -79,8 +79,8 @@ class AutoregressivePlayers:
 def _tokens(codec: TableCodec, order: list[int]) -> list[Token]:
     """The codec's tokens in the network's order."""
     tokens, place = codec.tokens(), {token: place for place, token in enumerate(order)}
-    return [tokens[i] if tokens[i].coarse is None else dataclasses.replace(tokens[i], coarse=place[tokens[i].coarse])
-            for i in order]
+    return [dataclasses.replace(token, coarse=None if token.coarse is None else place[token.coarse])
+            for token in (tokens[i] for i in order)]
 
 
 class NoisePlayers:
@@ -162,6 +162,6 @@ def build_players(recipe: Recipe, network: Network, train: Tensor, validation: T
     if isinstance(network, NoiseGenerator):
         critic = RowCritic(recipe.pack * (network.width + len(network.tokens)), width=width)
         return NoisePlayers(network, critic.to(train.device), train, pack=recipe.pack, temperature=temperature)
-    critic = RowCritic(view(network.tokens).shape[1], width=width).to(train.device) if recipe.adversarial else None
-    return AutoregressivePlayers(network, critic, train, validation, given=float(recipe.setting("given")),
+    judge = RowCritic(view(network.tokens).shape[1], width=width).to(train.device) if recipe.adversarial else None
+    return AutoregressivePlayers(network, judge, train, validation, given=float(recipe.setting("given")),
                                  temperature=temperature)
