@@ -40,6 +40,20 @@ class Scanner:
     found: dict[bytes, list[str]] = field(default_factory=dict)
     files: int = 0
     _seen: set[int] = field(default_factory=set)
+    _wide: dict[bytes, list[bytes]] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        self.needles = list(dict.fromkeys(self.needles))
+
+    def _coats(self) -> list[tuple[bytes, bytes]]:
+        """Each needle as it is and in wide characters (cheaper than decoding every haystack)."""
+        if len(self._wide) != len(self.needles):
+            self._wide = {}
+            for needle in self.needles:
+                text = needle.decode("utf-8", errors="replace")
+                wide = [] if "\ufffd" in text else [text.encode(e) for e in ("utf-16-le", "utf-16-be", "utf-32-le")]
+                self._wide[needle] = [needle, *wide]
+        return [(needle, coat) for needle, coats in self._wide.items() for coat in coats]
 
     def folder(self, root: Path, *, skip: Callable[[Path], bool] = lambda path: False) -> Scanner:
         """Search the names and contents of every file below ``root`` that is not skipped."""
@@ -65,8 +79,8 @@ class Scanner:
         if not data or hash(data) in self._seen:
             return
         self._seen.add(hash(data))
-        for needle in self.needles:
-            if needle in data:
+        for needle, coat in self._coats():
+            if coat in data:
                 self.found.setdefault(needle, []).append(place)
         if depth:
             for how, decoded in decodings(data):
@@ -101,9 +115,6 @@ def decodings(data: bytes) -> Iterator[tuple[str, bytes]]:
         plain = re.sub(r"\\u([0-9a-fA-F]{4})", lambda m: chr(int(m[1], 16)), text)
         plain = re.sub(r"\\x([0-9a-fA-F]{2})", lambda m: chr(int(m[1], 16)), plain).replace("\\/", "/")
         yield "escapes", plain.encode("utf-8", errors="ignore")
-    if b"\0" in data:
-        for encoding in ("utf-16-le", "utf-16-be", "utf-32-le"):
-            yield encoding, data.decode(encoding, errors="ignore").encode("utf-8", errors="ignore")
 
 
 def _gzip(data: bytes) -> Iterator[bytes]:
