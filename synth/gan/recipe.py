@@ -44,7 +44,7 @@ class Recipe:
     players: str  # which generator and critic the domain builds
     phases: tuple[Phase, ...]
     pack: int = 1  # records the critic sees together (PacGAN, Lin et al. 2018)
-    select: str = "validation"  # "validation": the phase with the lowest validation loss is released; "last"
+    select: str = "validation"  # "validation": the last phase that did not cost validation loss; "last": the last
     settings: tuple[tuple[str, float | str | bool], ...] = ()  # for the domain's networks, by name
 
     def setting(self, name: str) -> Any:

@@ -28,6 +28,7 @@ from synth.seeds import derive
 
 CHECKPOINT_SECONDS = 60.0
 LOG_POINTS = 100  # entries of a phase's loss curve
+SELECT_TOLERANCE = 0.002  # share of the validation loss that a later phase may cost
 
 
 class Players(Protocol):
@@ -87,7 +88,9 @@ class Trainer:
         losses = [phase["validation"] for phase in self.history["phases"]]
         chosen = len(losses) - 1
         if self.recipe.select == "validation" and all(loss is not None for loss in losses):
-            chosen = min(range(len(losses)), key=lambda i: losses[i])
+            # Later phases polish what the loss hardly sees, so they are released unless they lost something.
+            best = min(losses)
+            chosen = max(i for i, loss in enumerate(losses) if loss <= best + SELECT_TOLERANCE * abs(best))
         self.players.generator.load_state_dict(self.candidates[chosen])
         self.players.generator.eval()
         self.history["released"] = self.recipe.phases[chosen].name

@@ -12,7 +12,7 @@ from synth.gan.recipe import Phase, Recipe, with_options
 _CONDITIONAL = (
     ("embedding", 8), ("hidden", 128), ("inner", 64), ("dropout", 0.0), ("smooth", 16), ("given", 0.1), ("fine", 1),
     ("temperature", 0.7), ("critic_width", 128),
-    ("likelihood_passes", 60.0), ("settling_passes", 30.0), ("adversarial_passes", 10.0), ("control_passes", 10.0),
+    ("likelihood_passes", 60.0), ("settling_passes", 30.0), ("adversarial_passes", 10.0), ("control_passes", 50.0),
     ("likelihood_budget", 600.0), ("settling_budget", 150.0), ("adversarial_budget", 40.0), ("control_budget", 40.0),
 )
 
@@ -32,7 +32,7 @@ RECIPES: dict[str, Recipe] = {recipe.name: recipe for recipe in (
     Recipe(name="tabular/conditional-gan", players="autoregressive", settings=_CONDITIONAL,
            phases=(_WARM, _SETTLE, _CRITIC)),
     Recipe(name="tabular/likelihood", players="autoregressive", settings=_CONDITIONAL,
-           phases=(_WARM, _SETTLE, _CONTROL)),  # the critic's weight at zero, equal steps, equal averaging
+           phases=(_WARM, _SETTLE, _CONTROL)),  # no critic: as much time (a step with a critic costs about five), as much averaging
     Recipe(name="tabular/wgan-gp", players="noise", pack=10, select="last", settings=_NOISE, phases=(
         Phase(name="adversarial", objective="wasserstein", penalties=(("gradient", 10.0),), critic_steps=1,
               generator_rate=2e-4, critic_rate=2e-4, betas=(0.5, 0.9), average=0.99),
