@@ -1,0 +1,1 @@
+"""The gates: each asks one question of a synthetic set and answers with findings."""

@@ -1,0 +1,1 @@
+"""The tabular domain: the rooms of the road for tables."""
