@@ -32,7 +32,7 @@ RECIPES: dict[str, Recipe] = {recipe.name: recipe for recipe in (
     Recipe(name="tabular/conditional-gan", players="autoregressive", settings=_CONDITIONAL,
            phases=(_WARM, _SETTLE, _CRITIC)),
     Recipe(name="tabular/likelihood", players="autoregressive", settings=_CONDITIONAL,
-           phases=(_WARM, _SETTLE, _CONTROL)),  # no critic: as much time (a step with a critic costs about five), as much averaging
+           phases=(_WARM, _SETTLE, _CONTROL)),  # no critic, as much time: a step with one costs about five
     Recipe(name="tabular/wgan-gp", players="noise", pack=10, select="last", settings=_NOISE, phases=(
         Phase(name="adversarial", objective="wasserstein", penalties=(("gradient", 10.0),), critic_steps=1,
               generator_rate=2e-4, critic_rate=2e-4, betas=(0.5, 0.9), average=0.99),
