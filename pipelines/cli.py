@@ -11,8 +11,10 @@ from typing import Annotated
 
 import typer
 
+import synth
 from pipelines import console
 from synth.errors import UserError
+from synth.tabular.grammar import GRAMMAR
 
 app = typer.Typer(
     name="synth", no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False, rich_markup_mode=None,
@@ -109,11 +111,11 @@ def report(run: RunArgument, workspace: WorkspaceOption = WORKSPACE,
         webbrowser.open(path.absolute().as_uri())
 
 
-@app.command()
+@app.command(epilog="Conditions:\n\n\b\n" + GRAMMAR)  # \b: the lines stay as they are
 def sample(run: RunArgument, rows: Annotated[int, typer.Option(min=1, help="How many rows.")],
            out: Annotated[Path, typer.Option("--out", help="File to write, .parquet or .csv.")]
            = Path("sample.parquet"),
-           where: Annotated[list[str] | None, typer.Option(help="Condition, e.g. sex=F or 'age>=65'; repeatable.")]
+           where: Annotated[list[str] | None, typer.Option(help="Condition, e.g. sex=F; repeatable; see below.")]
            = None,
            balance: Annotated[str | None, typer.Option(help="Column whose categories get equal shares.")] = None,
            seed: Annotated[int | None, typer.Option(help="Draw the same rows again.")] = None,
@@ -177,7 +179,12 @@ def serve(contracts: Annotated[list[Path], typer.Argument(metavar="CONTRACT...")
 
 def main() -> None:
     """Entry point of ``synth``."""
-    sys.exit(console.guarded(app))
+    def command() -> int | None:
+        synth.guard()
+        code: int | None = app()
+        return code
+
+    sys.exit(console.guarded(command))
 
 
 if __name__ == "__main__":

@@ -18,6 +18,8 @@ from synth.workspace import Run, Workspace
 if TYPE_CHECKING:
     import pyarrow as pa
 
+NOT_JUDGED = "note: these rows did not pass the gates themselves; only a release did, so use one where that matters"
+
 
 def init(data: str, name: str, folder: Path, force: bool) -> None:
     """Draft ``folder/name.yaml``."""
@@ -45,9 +47,12 @@ def check(path: Path) -> None:
     harden()
     with private_boundary("check"):
         contract = load(path)
-        problems = [*gates.check_limits(contract), *domain(contract.domain).check(contract)]
+        found = domain(contract.domain).examine(contract, progress=for_terminal())
+        problems = [*gates.check_limits(contract), *found.problems]
     if problems:
         raise Problems(problems)
+    for note in found.notes:
+        print(f"note: {note.render()}")
     print(f"{path}: contract and data fit each other\nnext: `synth run {path}`")
 
 
@@ -121,7 +126,7 @@ def sample(run_id: str, rows: int, out: Path, where: list[str], balance: str | N
         table = plug.sample(contract, run.stage_folder("ingest"), run.stage_folder("fit"), rows, seed=_seed(seed),
                             where=where, balance=balance, progress=for_terminal())
         _write(table, out)
-    print(f"{table.num_rows:,} synthetic rows in {out}")
+    print(f"{table.num_rows:,} synthetic rows in {out}\n{NOT_JUDGED}")
 
 
 def impute(run_id: str, file: Path, out: Path, seed: int | None, workspace: Path) -> None:
@@ -132,7 +137,8 @@ def impute(run_id: str, file: Path, out: Path, seed: int | None, workspace: Path
         table = plug.impute(contract, run.stage_folder("ingest"), run.stage_folder("fit"), str(file),
                             seed=_seed(seed), progress=for_terminal())
         _write(table, out)
-    print(f"{table.num_rows:,} rows in {out}; it holds the private rows of {file}, so keep it as they are kept")
+    print(f"{table.num_rows:,} rows in {out}; it holds the private rows of {file}, so keep it as they are kept\n"
+          f"{NOT_JUDGED}")
 
 
 def _check_suffix(out: Path) -> None:

@@ -20,11 +20,13 @@ def serve(contracts: list[Path], *, cron: str, store: str, workspace: Path, devi
     """Serve until stopped. Every contract is read first, so a bad one is refused now and not at night."""
     from synth.contract.load import load
     from synth.domain import domain
+    from validators.gates import check_limits
 
     store, folder = check_store(store), use_workspace(workspace)
     resolve_device(device)
     loaded = [load(path.expanduser().absolute()) for path in contracts]
-    problems = [problem for contract in loaded for problem in domain(contract.domain).check(contract)]
+    problems = [problem for contract in loaded
+                for problem in (*check_limits(contract), *domain(contract.domain).check(contract))]
     if problems:
         raise Problems(problems)
     names = [contract.name for contract in loaded]

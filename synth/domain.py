@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import importlib
 from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -16,6 +17,14 @@ from synth.errors import UserError
 from synth.progress import Progress
 
 _MODULES = {"tabular": "synth.tabular.plug"}
+
+
+@dataclass(frozen=True)
+class Examination:
+    """What is wrong (``problems``: a run would be refused) and what a person should know (``notes``)."""
+
+    problems: tuple[UserError, ...]
+    notes: tuple[UserError, ...] = ()
 
 
 class Domain(Protocol):
@@ -47,6 +56,9 @@ class Domain(Protocol):
 
     def check(self, contract: Contract) -> list[UserError]:
         """All problems of the contract against its data, found without training."""
+
+    def examine(self, contract: Contract, *, progress: Progress) -> Examination:
+        """The same problems, and what would not stop a run but a person should know before it."""
 
     def table(self, contract: Contract, ingested: Path) -> tuple[Any, Any]:
         """(frame, schema) of the ingested data that the contract's expectations are run on.

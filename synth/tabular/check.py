@@ -2,23 +2,14 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 from synth.contract.model import Contract
+from synth.domain import Examination
 from synth.errors import Problems, UserError
 from synth.progress import Progress, Silent
 from synth.tabular.readers import LabelReader
 from synth.tabular.scan import Scan, open_scan, refuse
 
 FEW_ROWS = 1_000  # below, most gates cannot tell a good table from a bad one
-
-
-@dataclass(frozen=True)
-class Examination:
-    """What is wrong (``problems``: a run would be refused) and what a person should know (``notes``)."""
-
-    problems: tuple[UserError, ...]
-    notes: tuple[UserError, ...]
 
 
 def check(contract: Contract) -> list[UserError]:

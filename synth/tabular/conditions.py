@@ -13,16 +13,9 @@ import pandas as pd
 
 from synth.contract.model import Role
 from synth.errors import UserError
+from synth.tabular.grammar import GRAMMAR
 from synth.tabular.grid import Grid, bounds
 from synth.tabular.schema import ColumnSchema, TableSchema
-
-GRAMMAR = """\
-One condition a --where; several must all hold. Values are written as the table prints them.
-  COLUMN=VALUE            exactly this number, date or label
-  COLUMN=A|B|C            one of these labels
-  COLUMN>=V  COLUMN<=V    at least, at most (numbers and dates; also > and <)
-  COLUMN=                 the cell is missing (also: COLUMN is missing)
-  COLUMN is not missing   the cell is filled"""
 
 _TICKS = {"D": timedelta(days=1), "s": timedelta(seconds=1), "ms": timedelta(milliseconds=1),
           "us": timedelta(microseconds=1)}

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     import pandas as pd
     import pyarrow as pa
 
-    from synth.domain import Domain
+    from synth.domain import Domain, Examination
     from synth.tabular.evidence import TableEvidence
     from synth.tabular.generator import TableGenerator
     from synth.tabular.schema import TableSchema
@@ -38,6 +38,12 @@ class TabularPlug:
         from synth.tabular.check import check
 
         return check(contract)
+
+    def examine(self, contract: Contract, *, progress: Progress) -> Examination:
+        """The same, with remarks: few rows, a constant column, no target."""
+        from synth.tabular.check import examine
+
+        return examine(contract, progress=progress)
 
     def demo(self) -> Path:
         """Write the demo's table beside its contract, which comes with a checkout of the source."""
