@@ -12,8 +12,8 @@ from synth.gan.recipe import Phase, Recipe, with_options
 _CONDITIONAL = (
     ("embedding", 8), ("hidden", 128), ("inner", 64), ("dropout", 0.0), ("smooth", 16), ("given", 0.1), ("fine", 1),
     ("temperature", 0.7), ("critic_width", 128),
-    ("likelihood_passes", 60.0), ("settling_passes", 30.0), ("adversarial_passes", 10.0), ("control_passes", 50.0),
-    ("likelihood_budget", 600.0), ("settling_budget", 150.0), ("adversarial_budget", 40.0), ("control_budget", 200.0),
+    ("likelihood_passes", 60.0), ("settling_passes", 30.0), ("adversarial_passes", 5.0), ("control_passes", 25.0),
+    ("likelihood_budget", 600.0), ("settling_budget", 150.0), ("adversarial_budget", 15.0), ("control_budget", 75.0),
 )
 
 _NOISE = (
@@ -25,7 +25,7 @@ _WARM = Phase(name="likelihood", likelihood=1.0, generator_rate=2e-3, betas=(0.9
               patience=8)
 _SETTLE = Phase(name="settling", likelihood=1.0, generator_rate=1e-4, average=0.99)
 _CRITIC = Phase(name="adversarial", objective="relativistic", likelihood=1.0, penalties=(("r1", 0.02), ("r2", 0.02)),
-                generator_rate=1e-4, critic_rate=5e-4, critic_lead=100, average=0.99)
+                generator_rate=1e-4, critic_rate=5e-4, critic_lead=50, average=0.99)
 _CONTROL = Phase(name="control", likelihood=1.0, generator_rate=1e-4, average=0.99)
 
 RECIPES: dict[str, Recipe] = {recipe.name: recipe for recipe in (
