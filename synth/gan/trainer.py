@@ -5,6 +5,9 @@ generator's loss is a weighted sum of the objective and, where players have one,
 averaged; the average is what validation looks at, what the next phase starts from and what is released.
 Everything random comes from torch's generators, seeded here, so that a run resumed from a checkpoint
 gives the same bytes as one that was never interrupted.
+
+A loss that is not a number takes the players back to weights that were sound, at half the rate, a few times
+before the run gives up; a healthy run is not touched by that.
 """
 
 from __future__ import annotations
@@ -28,6 +31,7 @@ from synth.seeds import derive
 
 CHECKPOINT_SECONDS = 60.0
 LOG_POINTS = 100  # entries of a phase's loss curve
+ROLLBACKS = 3  # in a phase, before training is given up
 SELECT_TOLERANCE = 0.002  # share of the validation loss that a later phase may cost
 
 
@@ -71,6 +75,7 @@ class Trainer:
         self.candidates: list[dict[str, Tensor]] = []
         self.average: Average
         self.best: dict[str, Tensor] | None = None
+        self.sound: dict[str, dict[str, Tensor]] = {}  # "average" and "critic", to go back to
         self.state: dict[str, Any] = {}
         self.saved = time.monotonic()
 
@@ -111,7 +116,8 @@ class Trainer:
                 players.generator.load_state_dict(self.candidates[-1])
             self.average, self.best = Average(players.generator, phase.average), None
             self.state = {"phase": index, "step": 0, "best": math.inf, "bad": 0, "scale": 1.0, "curve": [],
-                          "validations": [], "seconds": 0.0}
+                          "validations": [], "rollbacks": [], "seconds": 0.0}
+            self._keep_sound()
         started = time.monotonic() - self.state["seconds"]
         every = max(1, phase.steps // LOG_POINTS)
         with self.progress.step(f"training: {phase.name}", phase.steps) as shown:
@@ -127,10 +133,13 @@ class Trainer:
                     for _ in range(phase.critic_steps):
                         losses = self._critic_step(phase, critic_optimiser)
                 losses |= self._generator_step(phase, generator_optimiser)
+                if not all(math.isfinite(loss) for loss in losses.values()):
+                    self._roll_back(phase)
+                    continue
                 self.average.update(players.generator)
                 self.state["step"] = step = step + 1
                 if step % every == 0 or step == 1:
-                    self._watch(phase, step, losses, shown)
+                    self._watch(step, losses, shown)
                 if phase.validate_every and step % phase.validate_every == 0 and self._validated(phase):
                     break
                 self.state["seconds"] = time.monotonic() - started
@@ -184,12 +193,35 @@ class Trainer:
             for group in optimiser.param_groups:
                 group["lr"] = rate * wave * self.state["scale"]
 
-    def _watch(self, phase: Phase, step: int, losses: dict[str, float], shown: Step) -> None:
-        if not all(math.isfinite(loss) for loss in losses.values()):
-            raise InternalError(f"training diverged in phase {phase.name!r} at step {step}: a loss is not a number",
-                                todo="lower the phase's rates through synthesis.training.options, or change the recipe")
+    def _watch(self, step: int, losses: dict[str, float], shown: Step) -> None:
+        self._keep_sound()
         self.state["curve"].append({"step": step, **{k: round(v, 6) for k, v in losses.items()}})
         shown.update(step, " ".join(f"{k} {v:.3f}" for k, v in losses.items()))
+
+    def _keep_sound(self) -> None:
+        """Remember average and critic, if both are finite: a step with finite losses may still have broken them."""
+        parts = {"average": self.average.module}
+        if self.players.critic is not None:
+            parts["critic"] = self.players.critic
+        if all(_finite(module) for module in parts.values()):
+            self.sound = {name: {k: v.clone() for k, v in module.state_dict().items()}
+                          for name, module in parts.items()}
+
+    def _roll_back(self, phase: Phase) -> None:
+        """Go on from the last sound weights at half the rate; :class:`InternalError` when that did not help."""
+        state = self.state
+        if len(state["rollbacks"]) >= ROLLBACKS:
+            raise InternalError(f"training diverged in phase {phase.name!r} at step {state['step'] + 1}:"
+                                f" a loss is not a number, again after {ROLLBACKS} returns to sound weights",
+                                todo="lower the phase's rates through synthesis.training.options, or change the recipe")
+        state["rollbacks"].append(state["step"] + 1)
+        state["scale"] /= 2
+        for module in (self.players.generator, self.average.module):
+            module.load_state_dict(self.sound["average"])
+        if self.players.critic is not None:
+            self.players.critic.load_state_dict(self.sound["critic"])
+        for optimiser in self.optimisers:
+            optimiser.state.clear()  # its moments may hold what broke the weights
 
     def _validated(self, phase: Phase) -> bool:
         """Validate the average; True if the phase has run out of patience."""
@@ -209,6 +241,8 @@ class Trainer:
         return bool(state["bad"] >= phase.patience)
 
     def _finish(self, phase: Phase, seconds: float) -> None:
+        if not _finite(self.average.module):  # broken by the very last steps, which no loss has shown yet
+            self._roll_back(phase)
         loss = self.players.validate(self.average.module)
         weights = {k: v.clone() for k, v in self.average.module.state_dict().items()}
         if self.best is not None and loss is not None and self.state["best"] < loss:
@@ -216,8 +250,9 @@ class Trainer:
         self.candidates.append(weights)
         self.history["phases"].append({
             "name": phase.name, "steps": self.state["step"], "planned": phase.steps, "seconds": round(seconds, 2),
-            "validation": loss, "objective": phase.objective, "curve": self.state["curve"],
-            "validations": self.state["validations"]})
+            "validation": loss, "objective": phase.objective, "gap": _gap(self.state["curve"]),
+            "curve": self.state["curve"], "validations": self.state["validations"],
+            "rollbacks": self.state["rollbacks"]})
 
     # -- checkpoints ------------------------------------------------------------------------------------
 
@@ -234,6 +269,7 @@ class Trainer:
             parts["critic"] = self.players.critic.state_dict()
         if self.best is not None:
             parts["best"] = self.best
+        parts |= {f"sound.{name}": weights for name, weights in self.sound.items()}
         parts |= {f"candidate{i}": weights for i, weights in enumerate(self.candidates)}
         for part, named in parts.items():
             tensors |= {f"{part}/{name}": value for name, value in named.items()}
@@ -261,6 +297,7 @@ class Trainer:
         self.candidates = [checkpoints.part(tensors, f"candidate{i}", device)
                            for i in range(len(self.history["phases"]))]
         self.best = checkpoints.part(tensors, "best", device) or None
+        self.sound = {name: checkpoints.part(tensors, f"sound.{name}", device) for name in ("average", "critic")}
         torch.set_rng_state(self.tensors["rng"])
         if "rng.cuda" in self.tensors:
             torch.cuda.set_rng_state(self.tensors["rng.cuda"], self.device)
@@ -273,3 +310,13 @@ class Trainer:
         self.average.module.load_state_dict(checkpoints.part(self.tensors, "average", self.device))
         for i, optimiser in enumerate(self.optimisers):
             checkpoints.unflatten(f"optimiser{i}", optimiser, self.tensors, self.device)
+
+
+def _finite(module: nn.Module) -> bool:
+    return all(bool(torch.isfinite(parameter).all()) for parameter in module.parameters())
+
+
+def _gap(curve: list[dict[str, float]]) -> float | None:
+    """Mean lead of real over generated records in the critic's scores, last quarter of a phase; None: no critic."""
+    gaps = [entry["gap"] for entry in curve[-max(1, len(curve) // 4):] if "gap" in entry]
+    return round(sum(gaps) / len(gaps), 6) if gaps else None

@@ -22,12 +22,13 @@ from synth.progress import Silent
 class Toy:
     """A Gaussian in two dimensions: the generator shifts and scales noise."""
 
-    def __init__(self, poison: bool = False) -> None:
+    def __init__(self, poison: bool = False, nan_loss: tuple[int, ...] = (), nan_slope: tuple[int, ...] = ()) -> None:
         torch.manual_seed(0)
         self.generator = nn.Linear(2, 2)
         self.critic: nn.Module | None = nn.Sequential(nn.Linear(2, 16), nn.LeakyReLU(0.2), nn.Linear(16, 1),
                                                       nn.Flatten(0))
         self.poison, self.stop_at, self.drawn = poison, math.inf, 0
+        self.nan_loss, self.nan_slope = nan_loss, nan_slope  # counts of draws after which something breaks
 
     def draw(self, records: int) -> Tensor:
         self.drawn += 1
@@ -36,14 +37,19 @@ class Toy:
         return torch.randn(records, 2) * 0.5 + torch.tensor([2.0, -1.0])
 
     def likelihood(self, batch: Tensor) -> Tensor:
-        loss = (self.generator(torch.zeros_like(batch)) - batch).square().mean()
+        loss = self._break((self.generator(torch.zeros_like(batch)) - batch).square().mean())
         return loss * math.nan if self.poison else loss
+
+    def _break(self, value: Tensor) -> Tensor:
+        if self.drawn in self.nan_slope:  # a finite loss whose gradient is not: only the weights show it
+            value = value + 0 * (self.generator.weight * 0).sum().sqrt()
+        return value * math.nan if self.drawn in self.nan_loss else value
 
     def real(self, batch: Tensor) -> Tensor:
         return batch
 
     def fake(self, batch: Tensor) -> Tensor:
-        return self.generator(torch.randn_like(batch))
+        return self._break(self.generator(torch.randn_like(batch)))
 
     def validate(self, generator: nn.Module) -> float:
         with torch.no_grad():
@@ -123,6 +129,49 @@ def test_a_checkpoint_of_another_seed_is_refused(tmp_path: Path) -> None:
 def test_a_loss_that_is_not_a_number_stops_the_run() -> None:
     with pytest.raises(InternalError, match="diverged in phase 'warm' at step 1"):
         Trainer(Toy(poison=True), RECIPE, seed=1, progress=Silent()).run()
+
+
+@pytest.mark.parametrize("broken", [
+    {"nan_loss": (7,)}, {"nan_slope": (7,)}, {"nan_slope": (30,)}, {"nan_loss": (41, 51, 61)}, {"nan_slope": (113,)}])
+def test_a_planted_nan_is_survived_and_recorded(broken: dict[str, tuple[int, ...]]) -> None:
+    players = Toy(**broken)
+    history = Trainer(players, RECIPE, seed=1, progress=Silent()).run()
+    assert sum(len(p["rollbacks"]) for p in history["phases"]) == len(next(iter(broken.values())))
+    assert all(p["steps"] == p["planned"] and math.isfinite(p["validation"]) for p in history["phases"])
+    assert players.validate(players.generator) < 0.5
+    for module in (players.generator, players.critic):
+        assert module is not None and all(bool(torch.isfinite(v).all()) for v in module.parameters())
+
+
+def test_the_fourth_nan_of_a_phase_stops_the_run() -> None:
+    with pytest.raises(InternalError, match=r"diverged in phase 'game' at step 1: .* again after 3 returns"):
+        Trainer(Toy(nan_loss=tuple(range(31, 300))), RECIPE, seed=1, progress=Silent()).run()
+
+
+def test_a_run_interrupted_after_a_return_resumes_to_the_same_bytes(tmp_path: Path,
+                                                                     monkeypatch: pytest.MonkeyPatch) -> None:
+    whole, cut, rest = (Toy(nan_loss=(9,), nan_slope=(14,)) for _ in range(3))
+    Trainer(whole, RECIPE, seed=1, progress=Silent()).run()
+    monkeypatch.setattr(trainers, "CHECKPOINT_SECONDS", 0.0)
+    cut.stop_at = 14  # the weights in the checkpoint are broken, and no loss has shown it yet
+    with pytest.raises(KeyboardInterrupt):
+        Trainer(cut, RECIPE, seed=1, progress=Silent(), checkpoint=tmp_path / "c.safetensors").run()
+    rest.drawn, rest.nan_loss, rest.nan_slope = 14, (), ()
+    history = Trainer(rest, RECIPE, seed=1, progress=Silent(), checkpoint=tmp_path / "c.safetensors").run()
+    assert history["phases"][0]["rollbacks"] == [9, 14]
+    assert weights(rest) == weights(whole)
+
+
+def test_history_says_what_each_phase_did() -> None:
+    history = Trainer(Toy(), RECIPE, seed=1, progress=Silent()).run()
+    warm, game = history["phases"]
+    assert (warm["objective"], game["objective"]) == (None, "relativistic")
+    assert warm["gap"] is None and 0 < abs(game["gap"]) < 10
+    gaps = [entry["gap"] for entry in game["curve"]]
+    assert len(gaps) == 40 and game["gap"] == pytest.approx(sum(gaps[-10:]) / 10, abs=1e-5)
+    for phase in (warm, game):
+        assert phase["seconds"] > 0 and phase["steps"] <= phase["planned"] and phase["rollbacks"] == []
+        assert [v["step"] for v in phase["validations"]] == list(range(10, phase["steps"] + 1, 10))
 
 
 @pytest.mark.parametrize(("phase", "reason"), [
