@@ -13,7 +13,7 @@ import pyarrow as pa
 import pyarrow.csv as arrow_csv
 
 from synth.errors import UserError
-from synth.tabular.source import check_names, open_binary
+from synth.tabular.part import check_names, open_binary
 
 BLOCK_BYTES = 8 << 20  # a row longer than a block is refused, so a gigabyte-long cell costs a few blocks of memory
 _HEADER_BYTES = 1 << 20

@@ -9,7 +9,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from synth.errors import UserError
-from synth.tabular.source import BATCH_ROWS, check_names, open_binary
+from synth.tabular.part import BATCH_ROWS, check_names, open_binary
 
 MAX_CHUNK_BYTES = 1 << 30  # of one column in one row group, unpacked; a table that needs more has endless cells
 

@@ -10,30 +10,22 @@ from __future__ import annotations
 
 import os
 import re
-from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
-from typing import Any, Protocol
+from typing import Any
 
 import pyarrow as pa
 
 from synth.errors import UserError
+from synth.tabular.csv_part import CsvPart
+from synth.tabular.csv_part import guess_options as guess_csv_options
+from synth.tabular.parquet_part import ParquetPart
+from synth.tabular.part import Part, open_binary
 
-BATCH_ROWS = 1 << 17
 _CSV = (".csv", ".tsv", ".tab", ".txt")
 _PARQUET = (".parquet", ".pq")
 _COMPRESSED = (".gz", ".bz2", ".xz", ".zst", ".zip")
 _KNOWN_OPTIONS = ("format", "delimiter", "encoding", "endpoint_url")
-
-
-class Part(Protocol):
-    """One file of a source."""
-
-    columns: tuple[tuple[str, pa.DataType], ...]
-    rows: int | None
-
-    def batches(self, columns: list[str]) -> Iterator[pa.RecordBatch]:
-        """Stream the columns asked for, in that order."""
 
 
 @dataclass
@@ -65,9 +57,6 @@ def open_source(source: str, options: Mapping[str, str] | Iterable[tuple[str, st
     ``options``: ``format`` (``csv`` or ``parquet``; default by name and content), ``delimiter`` (default a
     comma, or a tab for .tsv), ``encoding`` (default UTF-8), ``endpoint_url`` (S3).
     """
-    from synth.tabular.csv_part import CsvPart
-    from synth.tabular.parquet_part import ParquetPart
-
     chosen = dict(options)
     fs, paths = _locate(source, chosen)
     formats = {path: _format(fs, path, chosen.get("format")) for path in paths}
@@ -89,12 +78,10 @@ def open_source(source: str, options: Mapping[str, str] | Iterable[tuple[str, st
 
 def guess_options(source: str) -> dict[str, str]:
     """Reading options of a source nobody has described yet: format, and for CSV delimiter and encoding."""
-    from synth.tabular import csv_part
-
     fs, paths = _locate(source, {})
     if _format(fs, paths[0], None) == "parquet":
         return {"format": "parquet"}
-    return {"format": "csv", **csv_part.guess_options(fs, paths[0])}
+    return {"format": "csv", **guess_csv_options(fs, paths[0])}
 
 
 def _difference(first: Part, other: Part) -> str | None:
@@ -196,24 +183,3 @@ def _format(fs: Any, path: str, said: str | None) -> str:
         return "parquet"
     with open_binary(fs, path) as file:
         return "parquet" if file.read(4) == b"PAR1" else "csv"
-
-
-def open_binary(fs: Any, path: str) -> Any:
-    """Open a file for reading; failures as :class:`UserError`."""
-    try:
-        return fs.open(path, "rb")
-    except Exception as error:
-        raise UserError(f"the file cannot be opened ({type(error).__name__})", where=path,
-                        todo="check that it exists and may be read") from None
-
-
-def check_names(names: list[str], path: str) -> None:
-    """Column names must be there and be different; names are not values, so they may be shown."""
-    empty = [i + 1 for i, name in enumerate(names) if not name.strip()]
-    if empty:
-        raise UserError(f"column {empty[0]} has no name", where=path,
-                        todo="name it in the header row, or leave it out of the file")
-    double = [name for name, times in Counter(names).items() if times > 1]
-    if double:
-        raise UserError(f"the column name {double[0]!r} stands twice in the header", where=path,
-                        todo="rename one of the columns")
