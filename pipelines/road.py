@@ -77,7 +77,8 @@ def begin(contract_file: Path, *, workspace: Path, store: str, seed: int | None 
     space = Workspace(workspace)
     with _one_at_a_time(workspace):
         attempts = Attempts.count(space, contract.digest)
-        if attempts.unpublished >= contract.max_attempts and not acknowledge:
+        needed = attempts.unpublished >= contract.max_attempts
+        if needed and not acknowledge:
             raise UserError(
                 f"{attempts.unpublished} trainings on this contract were not published, and it allows "
                 f"{contract.max_attempts}", where=str(contract_file),
@@ -89,7 +90,7 @@ def begin(contract_file: Path, *, workspace: Path, store: str, seed: int | None 
             contract=str(contract_file), contract_version=contract.version, domain=contract.domain, store=store,
             device=resolve_device(device), plan=plan,
             attempts={"number": attempts.total + 1, "unpublished": attempts.unpublished,
-                      "allowed": contract.max_attempts, "acknowledged": acknowledge})
+                      "allowed": contract.max_attempts, "acknowledged": acknowledge if needed else ""})
 
 
 @contextlib.contextmanager

@@ -105,7 +105,7 @@ class TabularPlug:
         (out / "history.json").write_text(json.dumps(generator.history) + "\n", encoding="utf-8")
         return {"rows": len(frame), "rows_available": int(train.sum()), "entities": len(np.unique(owners)),
                 "sampled": len(frame) < int(train.sum()), "recipe": contract.training.recipe,
-                "released_phase": generator.history.get("released"),
+                "released_phase": generator.history.get("released"), "phases": _phases(generator.history),
                 "constraints_broken_in_data": {line: round(count / len(frame), 3) for line, count in broken.items()}}
 
     def generate(self, contract: Contract, ingested: Path, split: Path, fitted: Path, out: Path, *, seed: int,
@@ -174,6 +174,14 @@ class TabularPlug:
 
         with (progress or Silent()).step("filling missing cells", 1):
             return fill(TableGenerator.load(fitted / "model"), contract, source, seed=seed)
+
+
+def _phases(history: dict[str, Any]) -> list[dict[str, Any]]:
+    """What a record may show of each phase; the curves stay in the private ``history.json``."""
+    return [{"name": phase["name"], "objective": phase["objective"] or "likelihood", "steps": phase["steps"],
+             "seconds": phase["seconds"],
+             "validation": None if phase["validation"] is None else round(phase["validation"], 4)}
+            for phase in history.get("phases", [])]
 
 
 class _Sampler:

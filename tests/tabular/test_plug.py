@@ -137,6 +137,10 @@ def test_the_fit_saw_train_only_and_says_on_how_much(done: dict[str, Any]) -> No
     assert 590 <= record["rows"] <= 600 < record["rows_available"] and record["sampled"]
     assert record["entities"] * 2 == record["rows"]
     assert set(record["constraints_broken_in_data"].values()) == {0}
+    assert record["phases"] and record["released_phase"] in [phase["name"] for phase in record["phases"]]
+    for phase in record["phases"]:
+        assert set(phase) == {"name", "objective", "steps", "seconds", "validation"}
+        assert phase["objective"] == "likelihood" and phase["steps"] > 0 and phase["validation"] > 0
     kept = {p.name for p in (done["fit"] / "model").iterdir()}
     assert kept == {"generator.safetensors", "model.json", "reshape.json"}
 

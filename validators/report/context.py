@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from synth.contract.model import Contract, FixedCombinations, Inequality, Privacy
+from synth.contract.model import DEFAULT_K, Contract, FixedCombinations, Inequality, Privacy
 from validators.finding import GateResult
 from validators.report.disclosure import plain, rounded, share_of, tidy
 from validators.report.words import finite, plural
@@ -87,6 +87,7 @@ def processing(contract: Contract, record: Mapping[str, Any]) -> dict[str, Any]:
     return {
         "bounds": {"origin": "declared in the contract and confirmed by a person", "columns": bounded},
         "rare_rule": f"Categories with fewer than {contract.k} entities are folded into one.", "k": contract.k,
+        "k_default": DEFAULT_K, "k_reason": contract.k_reason if contract.k != DEFAULT_K else "",
         "missing": "A missing value is a state of its own; nothing is filled in silently.",
         "constraints": rules, "record": kept,
     }

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from synth.errors import InternalError
 from validators.finding import Finding, GateResult, Verdict
-from validators.report import SCHEMA_VERSION, disclosure_check
+from validators.report import SCHEMA_VERSION, build, disclosure_check, render
 from validators.report.build import margin
 from validators.report.disclosure import rounded, tidy_picture
 
@@ -199,7 +199,22 @@ def test_whatever_the_bins_the_built_report_passes_its_own_check(example: Module
 def test_a_share_of_missing_cells_below_k_rows_is_words(example: ModuleType) -> None:
     record = example.run_record()
     record["stages"]["ingest"] = {"rows": 200, "columns": [{"name": "age", "missing_share": 0.005}]}
-    from validators.report import build
+
 
     report = build(contract=example.contract(), results=[], run=record, plan={}, attempts=1, code={}, created="")
     assert next(c for c in report["source"]["columns"] if c["name"] == "age")["missing_share"] == "fewer than 10 rows"
+
+
+def test_a_smaller_k_and_more_attempts_are_shown_with_who_allowed_them(example: ModuleType) -> None:
+    plain_page = render(example.report())
+    assert "more allowed" not in plain_page and "changed this number" not in plain_page
+    record = example.run_record()
+    record["attempts"] = {"number": 5, "unpublished": 4, "allowed": 3, "acknowledged": "M. Lindqvist: new source file"}
+    changed = example.contract(k=5, k_reason="Small villages were merged at the source")
+    report = build(contract=changed, results=example.results(), run=record, plan=example.plan(), attempts=5,
+                   code={}, created="2026-11-21T23:58:41Z")
+    assert report["attempts"]["acknowledged"] == "M. Lindqvist: new source file"
+    assert (report["processing"]["k"], report["processing"]["k_default"]) == (5, 10)
+    page = " ".join(render(report).split())
+    assert "changed this number from 10: Small villages were merged at the source." in page
+    assert "M. Lindqvist: new source file" in page and 'href="#model">more allowed</a>' in page
