@@ -9,7 +9,7 @@ from __future__ import annotations
 import time
 from collections import Counter
 from collections.abc import Hashable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
@@ -30,10 +30,13 @@ _METHOD = "Exact count over all released rows."
 
 @dataclass(frozen=True, kw_only=True)
 class Limits:
-    """What may be wrong before the gate fails: nothing."""
+    """What may be wrong before the gate fails: nothing.
 
-    violating_rows: float = 0.0  # rows that break a constraint, leave the vocabulary or hold an impossible cell
-    failed_expectations: float = 0.0
+    violating_rows: rows that break a constraint, leave the vocabulary or hold an impossible cell.
+    """
+
+    violating_rows: float = field(default=0.0, metadata={"direction": "at most", "range": (0, 1e9)})
+    failed_expectations: float = field(default=0.0, metadata={"direction": "at most", "range": (0, 1e9)})
 
 
 def run(evidence: TableEvidence, limits: Limits) -> GateResult:

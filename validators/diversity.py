@@ -40,13 +40,13 @@ class Limits:
     * minimum_rows: rows an arm needs before anything is judged.
     """
 
-    coverage: float = field(default=0.80, metadata={"direction": "at least"})
-    recall: float = field(default=0.80, metadata={"direction": "at least"})
-    rare_modes: float = field(default=0.80, metadata={"direction": "at least"})
-    category_mass: float = field(default=0.01, metadata={"direction": "at most"})
-    categories_missing: float = field(default=0, metadata={"direction": "at most"})
-    duplicates: float = field(default=0.05, metadata={"direction": "at most"})
-    minimum_rows: float = field(default=200, metadata={"direction": "at least"})
+    coverage: float = field(default=0.80, metadata={"direction": "at least", "range": (0, 1)})
+    recall: float = field(default=0.80, metadata={"direction": "at least", "range": (0, 1)})
+    rare_modes: float = field(default=0.80, metadata={"direction": "at least", "range": (0, 1)})
+    category_mass: float = field(default=0.01, metadata={"direction": "at most", "range": (1e-4, 1)})
+    categories_missing: float = field(default=0, metadata={"direction": "at most", "range": (0, 1e9)})
+    duplicates: float = field(default=0.05, metadata={"direction": "at most", "range": (0, 1)})
+    minimum_rows: float = field(default=200, metadata={"direction": "at least", "range": (20, 1e9)})
 
 
 def run(evidence: TableEvidence, limits: Limits) -> GateResult:

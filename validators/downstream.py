@@ -35,11 +35,11 @@ class Limits:
     * minimum_rows: untouched rows with an answer, below which nothing is judged.
     """
 
-    loss: float = field(default=-0.05, metadata={"direction": "at least"})
-    over_independent: float = field(default=0.0, metadata={"direction": "at least"})
-    bias: float = field(default=0.05, metadata={"direction": "at most"})
-    representation: float = field(default=0.80, metadata={"direction": "at least"})
-    minimum_rows: float = field(default=300, metadata={"direction": "at least"})
+    loss: float = field(default=-0.05, metadata={"direction": "at least", "range": (-1, 1)})
+    over_independent: float = field(default=0.0, metadata={"direction": "at least", "range": (-1, 1)})
+    bias: float = field(default=0.05, metadata={"direction": "at most", "range": (0, 1)})
+    representation: float = field(default=0.80, metadata={"direction": "at least", "range": (0.01, 1)})
+    minimum_rows: float = field(default=300, metadata={"direction": "at least", "range": (20, 1e9)})
 
 
 @dataclass(frozen=True)

@@ -41,13 +41,13 @@ class Limits:
     * minimum_rows: rows an arm needs before anything is judged.
     """
 
-    shape_mean: float = field(default=0.03, metadata={"direction": "at most"})
-    shape_worst: float = field(default=0.10, metadata={"direction": "at most"})
-    pair_mean: float = field(default=0.03, metadata={"direction": "at most"})
-    pair_worst: float = field(default=0.15, metadata={"direction": "at most"})
-    dependence: float = field(default=0.80, metadata={"direction": "at least"})
-    separation: float = field(default=0.70, metadata={"direction": "at most"})
-    minimum_rows: float = field(default=200, metadata={"direction": "at least"})
+    shape_mean: float = field(default=0.03, metadata={"direction": "at most", "range": (0, 1)})
+    shape_worst: float = field(default=0.10, metadata={"direction": "at most", "range": (0, 1)})
+    pair_mean: float = field(default=0.03, metadata={"direction": "at most", "range": (0, 1)})
+    pair_worst: float = field(default=0.15, metadata={"direction": "at most", "range": (0, 1)})
+    dependence: float = field(default=0.80, metadata={"direction": "at least", "range": (-1, 1)})
+    separation: float = field(default=0.70, metadata={"direction": "at most", "range": (0.5, 1)})
+    minimum_rows: float = field(default=200, metadata={"direction": "at least", "range": (20, 1e9)})
 
 
 @dataclass(frozen=True)

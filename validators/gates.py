@@ -85,7 +85,7 @@ def plan(contract: Contract) -> dict[str, Any]:
 
 
 def check_limits(contract: Contract) -> list[UserError]:
-    """Limits of the contract that name no gate, no limit of it, or are no finite number; each with its line."""
+    """Limits of the contract that name no gate, no limit of it, or lie outside its range; each with its line."""
     problems = []
     panel = {gate.name: gate for gate in gates(contract.domain)}
     for limit in contract.limits:
@@ -94,13 +94,15 @@ def check_limits(contract: Contract) -> list[UserError]:
             problems.append(UserError(f"unknown gate {limit.gate!r}", where=where,
                                       todo=f"gates: {', '.join(panel)}"))
             continue
-        known = [f.name for f in dataclasses.fields(importlib.import_module(panel[limit.gate].module).Limits)]
+        known = {f.name: f.metadata.get("range", (-1e12, 1e12))
+                 for f in dataclasses.fields(importlib.import_module(panel[limit.gate].module).Limits)}
         if limit.key not in known:
             problems.append(UserError(f"gate {limit.gate!r} has no limit {limit.key!r}", where=where,
                                       todo=f"limits of this gate: {', '.join(known)}"))
-        elif not -1e12 < limit.value < 1e12:
-            problems.append(UserError(f"limit {limit.gate}.{limit.key} is not a finite number", where=where,
-                                      todo="give a number"))
+        elif not known[limit.key][0] <= limit.value <= known[limit.key][1]:  # not-a-number is in no range
+            low, high = known[limit.key]
+            problems.append(UserError(f"limit {limit.gate}.{limit.key} is not a number that can be meant", where=where,
+                                      todo=f"give a number from {low:g} to {high:g}"))
         elif not limit.reason.strip():
             problems.append(UserError(f"limit {limit.gate}.{limit.key} is changed without a reason", where=where,
                                       todo="say why in `reason`; the report shows it"))

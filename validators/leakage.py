@@ -49,18 +49,18 @@ class Limits:
     * minimum_rows: holdout rows needed for any membership figure.
     """
 
-    auc: float = field(default=0.55, metadata={"direction": "at most"})
-    tpr: float = field(default=0.03, metadata={"direction": "at most"})
-    isolated_auc: float = field(default=0.60, metadata={"direction": "at most"})
-    isolated_share: float = field(default=0.10, metadata={"direction": "at most"})
-    isolated_minimum: float = field(default=200, metadata={"direction": "at least"})
-    copies: float = field(default=0.01, metadata={"direction": "at least"})
-    copies_excess: float = field(default=0.01, metadata={"direction": "at most"})
-    near_excess: float = field(default=0.02, metadata={"direction": "at most"})
-    distance: float = field(default=0.01, metadata={"direction": "at least"})
-    inference: float = field(default=0.03, metadata={"direction": "at most"})
-    ties: float = field(default=0.20, metadata={"direction": "at most"})
-    minimum_rows: float = field(default=300, metadata={"direction": "at least"})
+    auc: float = field(default=0.55, metadata={"direction": "at most", "range": (0.5, 1)})
+    tpr: float = field(default=0.03, metadata={"direction": "at most", "range": (0.01, 1)})
+    isolated_auc: float = field(default=0.60, metadata={"direction": "at most", "range": (0.5, 1)})
+    isolated_share: float = field(default=0.10, metadata={"direction": "at most", "range": (0.01, 0.5)})
+    isolated_minimum: float = field(default=200, metadata={"direction": "at least", "range": (20, 1e9)})
+    copies: float = field(default=0.01, metadata={"direction": "at least", "range": (1e-9, 0.5)})
+    copies_excess: float = field(default=0.01, metadata={"direction": "at most", "range": (0, 1)})
+    near_excess: float = field(default=0.02, metadata={"direction": "at most", "range": (0, 1)})
+    distance: float = field(default=0.01, metadata={"direction": "at least", "range": (1e-9, 0.5)})
+    inference: float = field(default=0.03, metadata={"direction": "at most", "range": (0, 1)})
+    ties: float = field(default=0.20, metadata={"direction": "at most", "range": (0, 1)})
+    minimum_rows: float = field(default=300, metadata={"direction": "at least", "range": (20, 1e9)})
 
 
 @dataclass(frozen=True)

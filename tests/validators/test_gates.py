@@ -1,3 +1,5 @@
+import dataclasses
+import importlib
 from dataclasses import replace
 from pathlib import Path
 
@@ -34,11 +36,34 @@ def test_the_digest_changes_with_a_limit_only():
 
 @pytest.mark.parametrize(("wrong", "says"), [
     (limit("leekage", "auc", 0.5), "unknown gate 'leekage'"), (limit("leakage", "acu", 0.5), "no limit 'acu'"),
-    (limit("leakage", "auc", float("nan")), "not a finite number"),
+    (limit("leakage", "auc", float("nan")), "not a number that can be meant"),
+    (limit("leakage", "distance", 0), "leakage.distance is not a number that can be meant"),
+    (limit("leakage", "isolated_share", 1.5), "leakage.isolated_share is not"),
+    (limit("downstream", "representation", 0), "downstream.representation is not"),
+    (limit("diversity", "coverage", 80), "diversity.coverage is not"),  # meant as per cent
     (limit("leakage", "auc", 0.6, " "), "without a reason")])
 def test_wrong_limits_are_found_with_their_line(wrong, says):
     problems = gates.check_limits(contract(wrong, limit("leakage", "tpr", 0.02)))
     assert len(problems) == 1 and says in problems[0].what and problems[0].where == "people.yaml:7"
+
+
+@pytest.mark.parametrize("gate", gates.GATES["tabular"], ids=lambda gate: gate.name)
+def test_every_limit_has_a_range_around_its_default(gate):
+    for f in dataclasses.fields(importlib.import_module(gate.module).Limits):
+        low, high = f.metadata["range"]
+        assert low <= f.default <= high and low < high, f.name
+        assert f.metadata["direction"] in ("at most", "at least"), f.name
+
+
+@pytest.mark.parametrize("end", [0, 1])
+def test_no_gate_falls_over_a_limit_at_the_end_of_its_range(end):
+    e = populations.evidence(1_500, 1)
+    wide = tuple(limit(gate.name, f.name, f.metadata["range"][end]) for gate in gates.GATES["tabular"]
+                 for f in dataclasses.fields(importlib.import_module(gate.module).Limits)
+                 if not f.name.endswith("minimum") and f.name != "minimum_rows")
+    e = replace(e, contract=replace(e.contract, limits=wide))
+    assert gates.check_limits(e.contract) == []
+    assert len(gates.judge(e, e.contract, "tabular")) == len(gates.GATES["tabular"])
 
 
 def test_an_unknown_domain_has_no_gates():
