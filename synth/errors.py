@@ -10,6 +10,8 @@ traceback can carry a value out.
 from __future__ import annotations
 
 import contextlib
+import errno
+import os
 import traceback
 from collections.abc import Iterator
 from pathlib import Path
@@ -80,6 +82,17 @@ class Interrupted(SynthError):
     exit_code = 130
 
 
+def _disk_full(error: BaseException | None) -> bool:
+    """Whether this error comes of a full disk or quota; libraries in Rust tell it in their text only."""
+    while error is not None:
+        if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT):
+            return True
+        if os.strerror(errno.ENOSPC) in str(error):
+            return True
+        error = error.__cause__ or error.__context__
+    return False
+
+
 @contextlib.contextmanager
 def private_boundary(stage: str, private_log: Path | None = None) -> Iterator[None]:
     """Let only :class:`SynthError` out; anything else becomes a value-free :class:`InternalError`.
@@ -99,7 +112,7 @@ def private_boundary(stage: str, private_log: Path | None = None) -> Iterator[No
         ) from None
     except Exception as error:  # the one place where everything is caught: the private border
         kind, place = type(error).__name__, "the private log could not be written"
-        full = isinstance(error, OSError) and error.errno == 28
+        full = _disk_full(error)
         if private_log is not None:
             with contextlib.suppress(OSError):
                 private_log.parent.mkdir(parents=True, exist_ok=True, mode=0o700)

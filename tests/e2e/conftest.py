@@ -12,6 +12,11 @@ from pathlib import Path
 import pytest
 
 from pipelines import cli
+from synth.workspace import Run, Workspace
+from tests.e2e.forks import Forks
+from tests.e2e.people import open_gates, plant
+
+DIRECT = ("--engine", "direct", "--device", "cpu")
 
 
 @dataclass(frozen=True)
@@ -53,3 +58,45 @@ def synth(tmp_path, monkeypatch):
     signal.signal(signal.SIGTERM, handler)
     with contextlib.suppress(ValueError, OSError):
         resource.setrlimit(resource.RLIMIT_CORE, limit)
+
+
+@pytest.fixture(scope="session")
+def forks():
+    """Commands in processes of their own, cheaply."""
+    with Forks() as running:
+        yield running
+
+
+@dataclass(frozen=True)
+class Finished:
+    """A published run that tests look at and never change."""
+
+    folder: Path
+    contract: Path
+    run: Run
+
+
+LITTLE = "{recipe: tabular/likelihood, effort: 0.02}"
+
+
+def little(folder: Path, rows: int = 700) -> Path:
+    """A small table in ``folder`` with a contract that is trained on in a moment and passes; returns the contract."""
+    contract = plant(folder, rows=rows, gates=open_gates()).contract
+    contract.write_text(contract.read_text().replace("{effort: 0.02}", LITTLE))
+    return contract
+
+
+def only_run(folder: Path) -> Run:
+    """The one run of the workspace in ``folder``."""
+    (run,) = Workspace(folder / ".synth").runs()
+    return run
+
+
+@pytest.fixture(scope="session")
+def finished(forks, tmp_path_factory):
+    """One real run with seed 7, published."""
+    folder = tmp_path_factory.mktemp("finished")
+    contract = little(folder / "source")
+    done = forks.run(folder, "run", contract, "--seed", "7", *DIRECT)
+    assert done.code == 0, done.err
+    return Finished(folder, contract, only_run(folder))

@@ -95,7 +95,7 @@ def open_gates() -> str:
 def wide_open(limit) -> float | None:
     """The end of this limit's range that next to nothing fails; ``None`` leaves the default."""
     low, high = limit.metadata["range"]
-    if limit.name in ("isolated_share", "category_mass"):  # say whom to look at
+    if limit.name == "isolated_share":  # says whom to look at
         return None
     return low if limit.metadata["direction"] == "at least" else high
 

@@ -53,3 +53,15 @@ def test_exit_codes_are_the_documented_ones():
 def test_many_problems_fit_on_one_screen():
     shown = Problems([UserError(f"p{i}") for i in range(40)]).render().splitlines()
     assert len(shown) <= 24 and shown[-1] == "... and 28 more; fix these first"
+
+
+@pytest.mark.parametrize("how", ["chained", "told", "quota"])
+def test_a_full_disk_is_seen_behind_a_library_s_own_error(tmp_path, how):
+    """safetensors tells it in words, others raise their own error from it."""
+    with pytest.raises(UserError, match="disk is full"), private_boundary("fit", tmp_path / "log"):
+        if how == "told":
+            raise RuntimeError("Error while serializing: I/O error: No space left on device (os error 28)")
+        try:
+            raise OSError(28 if how == "chained" else 122, "x")
+        except OSError as error:
+            raise RuntimeError("could not be saved") from error
