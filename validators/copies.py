@@ -1,12 +1,15 @@
 """Copies and near copies: does the synthetic table hit single training rows more often than chance does?
 
 Chance is what fresh real people do: holdout rows that nobody else has are hit by a leak-free synthetic
-table as often as such training rows are, and fresh real rows hit training rows now and then, too.
+table as often as such training rows are, and fresh real rows hit training rows now and then, too. In a table of
+many spikes chance makes so many hits that copies drown in them, and a generator that fits well makes a few more.
+So all single rows are judged with a margin, and the rare ones (:mod:`validators.rarity`), which chance hardly
+ever hits, once more: there the margin vanishes and each copy counts.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
 import numpy as np
@@ -19,6 +22,7 @@ from validators import statistics as st
 from validators.diversity import row_hashes
 from validators.encode import Binning
 from validators.finding import Finding, Verdict
+from validators.rarity import CHANCE, Exact, Rarity
 
 NEAR_BINS = 100  # quantile bins of a number within which two values count as near
 SYNTHETIC_MINIMUM, REAL_MINIMUM = 300, 200  # rows below which nothing can be said
@@ -37,13 +41,34 @@ class Hits:
     fresh_rows: int  # holdout and reference
     fresh_hits: int  # of them, rows that are single in train
 
+    @property
+    def rate(self) -> float:
+        """Share of single training rows that the synthetic table has."""
+        return self.train_hits / max(self.train_singles, 1)
+
+    @property
+    def floor(self) -> float:
+        """The same of single holdout rows."""
+        return self.holdout_hits / max(self.holdout_singles, 1)
+
+    def detectable(self, significance: float, margin: float) -> int:
+        """About how many copies of different people would stop a release, four times in five."""
+        pieces, clean = max(len(self.chances), 2), self.floor * self.train_singles
+        by_pieces = np.log(significance / 2) / np.log(1 - 1 / pieces)
+        against = self.synthetic_rows / max(self.synthetic_rows + self.fresh_rows, 1)
+        fewest = min(by_pieces, np.log(significance / 2) / np.log(against)) if not self.holdout_hits and (
+            not self.fresh_hits) and 0 < against < 1 else by_pieces
+        error = np.sqrt(clean * pieces)  # of train hits less (pieces - 1) times as many holdout hits
+        z = st.quantile(1 - significance / 2) + st.quantile(0.8)
+        return int(np.ceil(max(fewest, z * error, margin * self.train_singles + st.quantile(0.8) * error)))
+
     def p_value(self) -> float:
         """One-sided, for more train hits than chance: the smaller of two tests, times two.
 
         * Pieces of train and holdout are exchangeable if nothing leaks: a hit row that is single in c of P pieces
           is single in holdout with probability c / P. Few holdout hits speak against that (Poisson-binomial).
-        * Where fresh rows never hit train and the synthetic table never hits holdout, every hit counts against the
-          fresh rows (Fisher): in a table in which nobody shares a row, each copy is one.
+        * Where the synthetic table never hits holdout, every hit counts against those of the fresh rows (Fisher): in
+          a table in which nobody shares a row, each copy is one.
         """
         pieces = len(self.chances)
         mass = np.ones(1)
@@ -53,8 +78,9 @@ class Hits:
         certain = self.chances[-1] if self.chances else 0
         given = float(mass[: max(self.holdout_hits - certain, 0) + 1].sum()) if len(mass) > 1 else 1.0
         against = 1.0
-        if self.train_hits and not self.holdout_hits and not self.fresh_hits and self.fresh_rows:
-            table = [[self.train_hits, max(self.synthetic_rows - self.train_hits, 0)], [0, self.fresh_rows]]
+        if self.train_hits and not self.holdout_hits and self.fresh_rows:
+            table = [[self.train_hits, max(self.synthetic_rows - self.train_hits, 0)],
+                     [self.fresh_hits, self.fresh_rows - self.fresh_hits]]
             against = float(stats.fisher_exact(np.array(table), "greater").pvalue)
         return min(1.0, 2.0 * min(given, against))
 
@@ -93,11 +119,6 @@ def compare(hashes: dict[str, np.ndarray], entities: dict[str, np.ndarray], *, s
                 len(hashes["synthetic"]), len(fresh), int(np.isin(fresh, once).sum()))
 
 
-def _hashes(evidence: TableEvidence, part: str, key: Callable[[pd.DataFrame], np.ndarray]) -> np.ndarray:
-    batches = [key(batch) for batch in evidence.all_rows(part)]
-    return np.concatenate(batches) if batches else np.zeros(0, np.uint64)
-
-
 def near_key(binning: Binning) -> Callable[[pd.DataFrame], np.ndarray]:
     """Hash of a row with its numbers rounded to reference quantile bins."""
 
@@ -109,25 +130,48 @@ def near_key(binning: Binning) -> Callable[[pd.DataFrame], np.ndarray]:
 
 
 def copies(evidence: TableEvidence, significance: float, exact_margin: float, near_margin: float) -> list[Finding]:
-    """Exact copies over all rows, and near copies on the sampled frames."""
+    """Exact copies over all rows and near copies on the sampled frames, each over all single rows and over rare ones.
+
+    The two share ``significance`` (half each), so that it is the chance of a false alarm of exact or near copies.
+    """
     whole = all(evidence.total(p) == len(getattr(evidence, p)) for p in ("train", "holdout"))
-    parts = ("train", "holdout", "reference", "synthetic")
-    exact = compare({p: _hashes(evidence, p, row_hashes) for p in parts},
-                    dict(evidence.entities) if whole else {}, seed=evidence.seed)
     binning = Binning.fit(evidence.reference, evidence.schema, NEAR_BINS, 100_000)
-    key = near_key(binning)
-    near = compare({p: key(getattr(evidence, p)) for p in parts}, dict(evidence.entities), seed=evidence.seed)
-    return [_finding("leakage.copies.exact", "Exact copies of single training rows", exact, significance, exact_margin,
-                     "every row hashed"),
-            _finding("leakage.copies.near", "Near copies of single training rows", near, significance, near_margin,
-                     f"numbers rounded to {NEAR_BINS} reference quantiles, labels and missing cells exact")]
+    kinds = (
+        ("exact", row_hashes, Rarity(evidence.reference, evidence.schema, Exact.fit(
+            evidence.reference, evidence.schema)), evidence.all_rows, whole, exact_margin, "every row hashed"),
+        ("near", near_key(binning), Rarity(evidence.reference, evidence.schema, binning),
+         lambda part: iter([getattr(evidence, part)]), True, near_margin,
+         f"numbers rounded to {NEAR_BINS} reference quantiles, labels and missing cells exact"))
+    findings = []
+    for kind, key, rarity, rows, people, margin, method in kinds:
+        drawn = evidence.total("synthetic") if kind == "exact" else len(evidence.synthetic)
+        keyed = {p: _keyed(rows(p), key, rarity, drawn) for p in ("train", "holdout", "reference", "synthetic")}
+        entities = dict(evidence.entities) if people else {}
+        everybody = compare({p: h for p, (h, _) in keyed.items()}, entities, seed=evidence.seed)
+        # which rows are rare was learned from reference: its own rows look less rare than they are, and stay out
+        few = compare({p: h[r & (p != "reference")] for p, (h, r) in keyed.items()},
+                      {p: e[keyed[p][1]] for p, e in entities.items() if p in keyed}, seed=evidence.seed)
+        enough = everybody.synthetic_rows >= SYNTHETIC_MINIMUM and everybody.fresh_rows >= REAL_MINIMUM
+        name, title = f"leakage.copies.{kind}", f"{kind.capitalize()} copies of single training rows"
+        findings += [_finding(name, title, everybody, significance / 2, margin, method, enough),
+                     _finding(f"{name}.rare", f"{title} that are rare", few, significance / 2, margin,
+                              f"{method}; rows that a leak-free table hits with a chance below {CHANCE:g} by a tree of "
+                              "columns (Chow and Liu) fitted on untouched rows", enough)]
+    return findings
 
 
-def _finding(identity: str, title: str, hits: Hits, significance: float, margin: float, method: str) -> Finding:
-    p = hits.p_value()
-    enough = hits.synthetic_rows >= SYNTHETIC_MINIMUM and hits.fresh_rows >= REAL_MINIMUM
-    rate = hits.train_hits / max(hits.train_singles, 1)
-    floor = hits.holdout_hits / max(hits.holdout_singles, 1)
+def _keyed(batches: Iterator[pd.DataFrame], key: Callable[[pd.DataFrame], np.ndarray], rarity: Rarity,
+           rows: int) -> tuple[np.ndarray, np.ndarray]:
+    """Hashes of all rows, and which of the rows are rare."""
+    found = [(key(batch), rarity.rare(batch, rows)) for batch in batches]
+    if not found:
+        return np.zeros(0, np.uint64), np.zeros(0, bool)
+    return np.concatenate([h for h, _ in found]), np.concatenate([r for _, r in found])
+
+
+def _finding(identity: str, title: str, hits: Hits, significance: float, margin: float, method: str,
+             enough: bool) -> Finding:
+    p, rate, floor = hits.p_value(), hits.rate, hits.floor
     error = np.sqrt(rate * (1 - rate) / max(hits.train_singles, 1) + floor * (1 - floor) / max(hits.holdout_singles, 1))
     step = st.quantile(st.LEVEL) * float(error)
     # where chance makes no copies there is no margin; where it makes many, a good fit makes a few more
@@ -136,16 +180,16 @@ def _finding(identity: str, title: str, hits: Hits, significance: float, margin:
     verdict = Verdict.INCONCLUSIVE if not enough else Verdict.FAIL if copied else Verdict.PASS
     if enough and hits.train_singles == 0:
         verdict = Verdict.INFO  # nobody has a row of their own: a copy cannot name anybody
-    smallest = 3.0 / max(hits.train_singles, 1)
+    smallest = hits.detectable(significance, margin)
     return Finding(
-        id=identity, title=title, value=st.number(rate, 4), low=st.number(rate - step, 4),
-        high=st.number(rate + step, 4), unit="share of single rows", floor=st.number(floor, 4), n=st.rounded(
+        id=identity, title=title, value=st.number(rate, 4), low=st.number(max(rate - step, 0.0), 4),
+        high=st.number(rate + step, 4), unit="share of these rows", floor=st.number(floor, 4), n=st.rounded(
             hits.train_singles), verdict=verdict,
-        method=f"{method}; single rows of train hit against single rows of holdout hit (exchangeable pieces), in "
-               f"tables where rows are never shared by chance against fresh rows (Fisher); p = {p:.2g}; fails "
-               f"below {significance:g} if the excess over the floor is above {margin:.3g}, too",
-        power=f"about {max(10, round(4 * np.sqrt(max(hits.train_hits, 1)))):,} copies beyond chance (a share of "
-              f"{max(smallest, 10 / max(hits.train_singles, 1)):.4f})",
-        remedy="the generator reproduces training rows: train shorter, use more rows or a smaller model",
+        method=f"{method}; single rows of train hit against single rows of holdout hit (exchangeable pieces), where "
+               f"no holdout row is hit against fresh rows, too (Fisher); p = {p:.2g}; fails below {significance:g} if "
+               f"the excess over the floor is above {margin:.3g}, too",
+        power=f"about {smallest:,} copies beyond chance (a share of {smallest / max(hits.train_singles, 1):.4f})",
+        remedy=("the generator reproduces training rows: train shorter, use more rows or a smaller model" if enough
+                else f"provide at least {SYNTHETIC_MINIMUM} synthetic and {REAL_MINIMUM} untouched rows"),
         detail={"p_value": float(f"{p:.3g}"), "fresh_rows_rate": st.number(
             hits.fresh_hits / max(hits.fresh_rows, 1), 4)})

@@ -27,6 +27,8 @@ QUESTION = "Does the synthetic table have every kind of row that the population 
 ROWS = 5_000  # neighbours are searched among at most this many rows an arm
 NEIGHBOURS = 5  # as in the paper's experiments
 MODE_PAIRS = 200  # pairs of columns searched for rare modes
+NOT_TESTED = ("kinds of rows rarer than about one in a thousand, and labels below the mass named in the limits",
+              "rare combinations of three or more columns", f"coverage and recall beyond {ROWS:,} rows an arm")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -52,7 +54,7 @@ class Limits:
 def run(evidence: TableEvidence, limits: Limits) -> GateResult:
     """Judge coverage, recall, labels, rare modes and duplicates."""
     start = time.monotonic()
-    size = min(len(evidence.holdout), len(evidence.reference), len(evidence.synthetic))
+    size = st.fewest(evidence)
     if size < limits.minimum_rows or not evidence.schema.columns:
         return GateResult(gate="diversity", title=TITLE, question=QUESTION, seconds=time.monotonic() - start,
                           findings=(too_small("diversity.rows", size, int(limits.minimum_rows)),))
@@ -60,7 +62,7 @@ def run(evidence: TableEvidence, limits: Limits) -> GateResult:
     findings = [*_balls(evidence, sample, limits), *_categories(evidence, limits), *_rare(evidence, sample, limits),
                 _duplicates(evidence, sample, limits)]
     return GateResult(gate="diversity", title=TITLE, question=QUESTION, findings=tuple(findings),
-                      not_tested=("kinds of rows rarer than about one in a thousand",),
+                      not_tested=NOT_TESTED,
                       seconds=time.monotonic() - start)
 
 

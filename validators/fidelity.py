@@ -82,14 +82,18 @@ def arms(evidence: TableEvidence, rows: int, name: str) -> Arms:
 def run(evidence: TableEvidence, limits: Limits) -> GateResult:
     """Judge columns, pairs and the whole row."""
     start = time.monotonic()
-    size = min(len(evidence.holdout), len(evidence.reference), len(evidence.synthetic))
+    size = st.fewest(evidence)
     if size < limits.minimum_rows or not evidence.schema.columns:
         return GateResult(gate="fidelity", title=TITLE, question=QUESTION, seconds=time.monotonic() - start,
                           findings=(too_small("fidelity.rows", size, int(limits.minimum_rows)),))
     shape_findings = _shapes(evidence, limits)
     pair_findings = _pairs(evidence, limits) if len(evidence.schema.columns) > 1 else []
     whole = _separation(evidence, limits)
-    untested = ["dependence of three or more columns at once, except through the classifier"]
+    untested = ["dependence of three or more columns at once, except through the classifier",
+                "columns with many states in few rows: an excess over the floor understates a difference that is small "
+                "beside the floor (the tables show both)",
+                "dependence that is too strong, except through pairs and the classifier",
+                f"more than {ROWS:,} rows an arm ({PAIR_ROWS:,} for pairs), and differences between trainings"]
     total = len(evidence.schema.columns) * (len(evidence.schema.columns) - 1) // 2
     if total > PAIRS:
         untested.append(f"{total - PAIRS} of {total} pairs of columns (a random {PAIRS} were judged)")

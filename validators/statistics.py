@@ -11,6 +11,7 @@ from statistics import NormalDist
 
 import numpy as np
 
+from synth.tabular.evidence import TableEvidence
 from validators.finding import Verdict
 
 LEVEL = 0.95  # one-sided level of every bound that decides something
@@ -35,6 +36,11 @@ def choose(entities: np.ndarray, rows: int, rng: np.random.Generator) -> np.ndar
     unique, inverse = np.unique(entities, return_inverse=True)
     rank = rng.permutation(len(unique))[inverse]
     return np.sort(np.argsort(rank, kind="stable")[:rows])
+
+
+def fewest(evidence: TableEvidence) -> int:
+    """People in holdout or reference, or synthetic rows, whichever are fewest: what the gates can judge with."""
+    return min(len(evidence.synthetic), *(len(np.unique(evidence.entities[p])) for p in ("holdout", "reference")))
 
 
 def auc(members: np.ndarray, others: np.ndarray, member_weights: np.ndarray | None = None,
