@@ -109,11 +109,13 @@ def _column(evidence: TableEvidence, name: str, least: int, weights: dict[str, n
         return []
     if len(evidence.synthetic) < least or len(evidence.train) < least:
         return []
+    states, counts = np.unique(truth["holdout"][np.isfinite(truth["holdout"])], return_counts=True)
+    frequent = states[counts >= LEAST_CLASS]
+    if not problem.regression and len(frequent) < 2:
+        return []
     rng, seed = generator(evidence.seed, "inference", name), derive(evidence.seed, "inference", name)
     synthetic = evidence.synthetic.iloc[st.choose(np.arange(len(evidence.synthetic)), ROWS, rng)]
     models = [problem.train(table, "boosting", seed) for table in (synthetic, evidence.reference)]
-    states, counts = np.unique(truth["holdout"][np.isfinite(truth["holdout"])], return_counts=True)
-    frequent = states[counts >= LEAST_CLASS]
     values = evidence.reference[name].to_numpy(float) if problem.regression else np.zeros(0)
     right, balance, used = {}, {}, {}
     for part, answers in truth.items():
