@@ -130,6 +130,7 @@ class Budget:
 
     epsilon: float
     delta: float
+    line: int = field(default=0, compare=False)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -149,6 +150,7 @@ class Training:
     max_rows: int = 200_000  # training sample of a larger table, stated in the report
     effort: float = 1.0  # scales the number of training steps
     options: tuple[tuple[str, float | str | bool], ...] = ()  # recipe options by name, checked by the recipe
+    line: int = field(default=0, compare=False)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

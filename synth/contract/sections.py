@@ -78,7 +78,8 @@ def training(notes: Notes, settings: Settings) -> Training:
     if not isinstance(options, dict) or any(not isinstance(v, (str, bool, int, float)) for v in options.values()):
         notes.add("'options' must be a mapping of plain values", (*place, "options"), "see the recipe's options")
         options = {}
-    return Training(recipe=recipe, max_rows=int(rows), effort=float(effort), options=tuple(options.items()))
+    return Training(recipe=recipe, max_rows=int(rows), effort=float(effort), options=tuple(options.items()),
+                    line=notes.document.line(place))
 
 
 def limits(notes: Notes, settings: Settings) -> tuple[Limit, ...]:
@@ -120,7 +121,7 @@ def budget(notes: Notes, settings: Settings) -> Budget | None:
         notes.add("the budget needs epsilon above 0 and delta between 0 and 1", place,
                   "e.g. {epsilon: 3, delta: 1.0e-6}")
         return None
-    return Budget(epsilon=float(epsilon), delta=float(delta))
+    return Budget(epsilon=float(epsilon), delta=float(delta), line=notes.document.line(place))
 
 
 def constraints(notes: Notes, about: Settings) -> tuple[Constraint, ...]:

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from synth.contract.model import Column, Contract
+from synth.contract.model import Column, Contract, Training
 from synth.errors import Problems, UserError
 from synth.progress import Progress
 from synth.tabular.readers import LabelReader, Reader, reader_for
@@ -118,13 +118,25 @@ def match_columns(contract: Contract, source: Source) -> list[UserError]:
 
 
 def refuse(contract: Contract) -> list[UserError]:
-    """What stops a run before the data is touched: unconfirmed bounds, and promises that cannot be kept yet."""
+    """What stops a run before the data is touched: unconfirmed bounds, unknown recipes, promises not kept yet."""
     found = [UserError(f"the bounds of column {c.name!r} are not confirmed", where=place_of(contract, c),
                        todo="fill in minimum and maximum from what you know (not from the data), or remove them, "
                             "and set `synthesis.boundsConfirmed` to true")
              for c in contract.columns if c.modelled and not c.bounds_confirmed]
     if contract.budget is not None:
         found.append(UserError("the contract asks for a differential-privacy budget, which training cannot keep yet",
-                               where=str(contract.path),
+                               where=at_line(contract, contract.budget.line),
                                todo="remove `synthesis.budget`; the leakage gate measures instead"))
+    if (contract.training.recipe, contract.training.options) != (Training().recipe, ()):
+        from synth.tabular.recipes import named  # imports torch
+
+        try:
+            named(contract.training, rows=1)
+        except UserError as error:
+            found.append(UserError(error.what, where=at_line(contract, contract.training.line), todo=error.todo))
     return found
+
+
+def at_line(contract: Contract, line: int) -> str:
+    """The contract's file with a line of it, where that is known."""
+    return f"{contract.path}:{line}" if line else str(contract.path)
