@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import pytest
+
 import synth as package
 from synth.errors import UserError
+from tests.e2e.conftest import DIRECT
 from tests.e2e.people import plant
 
 
@@ -37,3 +40,23 @@ def test_help_shows_how_conditions_are_written(synth):
     said = synth("sample", "--help")
     assert said.code == 0
     assert all(line in said.out for line in GRAMMAR.splitlines())
+
+
+@pytest.mark.parametrize("arguments", [
+    ("run", "nothing.yaml", *DIRECT), ("show", "nothing"), ("show", "../x"), ("run",),
+    ("run", "people.yaml", "--resume", "x"),
+    ("run", "people.yaml", "--engine", "x"), ("run", "people.yaml", *DIRECT[:2], "--device", "tpu"),
+    ("run", "people.yaml", "--store", "s3://me:secret@b", *DIRECT), ("report", "nothing"),
+    ("init", "people.csv", "--name", "../x"), ("list", "--store", "ftp://a/b"), ("verify", "nothing"),
+    ("demo", "--domain", "sound", *DIRECT[:2]), ("sample", "nothing", "--rows", "3"), ("pull", "people", "--to", "got"),
+    ("impute", "nothing", "people.csv", "--out", "x.csv"), ("run", "people.yaml", "--seed", "x"),
+    ("sample", "nothing", "--rows", "0"), ("nonsense",), ("serve", "nothing.yaml", "--cron", "0 2 * * *"),
+], ids=" ".join)
+def test_bad_arguments(synth, tmp_path, arguments):
+    """Exit 2, one screen, no credentials repeated, and nothing but a workspace appears."""
+    plant(tmp_path, rows=40)
+    before = {p.name for p in tmp_path.iterdir()}
+    said = synth(*arguments)
+    assert said.code == 2, said.err
+    assert said.one_screen and said.out == "" and "secret" not in said.err
+    assert {p.name for p in tmp_path.iterdir()} - before <= {".synth"}
