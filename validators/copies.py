@@ -53,14 +53,19 @@ class Hits:
 
     def detectable(self, significance: float, margin: float) -> int:
         """About how many copies of different people would stop a release, four times in five."""
-        pieces, clean = max(len(self.chances), 2), self.floor * self.train_singles
-        by_pieces = np.log(significance / 2) / np.log(1 - 1 / pieces)
-        against = self.synthetic_rows / max(self.synthetic_rows + self.fresh_rows, 1)
-        fewest = min(by_pieces, np.log(significance / 2) / np.log(against)) if not self.holdout_hits and (
-            not self.fresh_hits) and 0 < against < 1 else by_pieces
-        error = np.sqrt(clean * pieces)  # of train hits less (pieces - 1) times as many holdout hits
-        z = st.quantile(1 - significance / 2) + st.quantile(0.8)
-        return int(np.ceil(max(fewest, z * error, margin * self.train_singles + st.quantile(0.8) * error)))
+        others = max(len(self.chances), 2) - 1
+        kinds = self.floor * self.train_singles * (others + 1) / others  # hit by chance, in train and holdout
+        fewest = np.log(significance / 2) / np.log(others / (others + 1))
+        if not self.holdout_hits and not self.fresh_hits and self.synthetic_rows and self.fresh_rows:
+            against = self.synthetic_rows / (self.synthetic_rows + self.fresh_rows)
+            fewest = min(fewest, np.log(significance / 2) / np.log(against))
+        # train hits less ``others`` times the holdout hits: mean c with c copies, spread sqrt(others (kinds + c)) by
+        # the test's own hypothesis and sqrt(others kinds) in truth; solved for c
+        spread = st.quantile(1 - significance / 2) ** 2 * others
+        power = st.quantile(0.8) * np.sqrt(others * kinds)
+        half = power + 0.5 * spread
+        by_test = half + np.sqrt(max(half**2 - power**2 + spread * kinds, 0.0)) if kinds else 0.0
+        return int(np.ceil(max(fewest, by_test, margin * self.train_singles + power)))
 
     def p_value(self) -> float:
         """One-sided, for more train hits than chance: the smaller of two tests, times two.

@@ -106,14 +106,23 @@ class Rarity:
             chance = (self.single[name][own] + 1.0) / (self.rows + 1.0)
             if parent is not None:
                 exact, coarse = self.pairs[name]
-                chance = (coarse(rough[parent], own) + chance) / (self.group[parent][rough[parent]] + 1.0)
-                chance = (exact(fine[parent], own) + chance) / (self.single[parent][fine[parent]] + 1.0)
+                chance = _backed_off(coarse(rough[parent], own), self.group[parent][rough[parent]], chance)
+                chance = _backed_off(exact(fine[parent], own), self.single[parent][fine[parent]], chance)
             total -= np.log(chance)
         return total
 
     def rare(self, frame: pd.DataFrame, rows: int) -> np.ndarray:
         """bool: rows that ``rows`` draws from the population would hardly ever hit."""
         return self.surprise(frame) > np.log(max(rows, 1) / CHANCE)
+
+
+def _backed_off(together: np.ndarray, parent: np.ndarray, chance: np.ndarray) -> np.ndarray:
+    """A conditional share from counts and the chance without the condition: the larger of two smoothed estimates.
+
+    One pseudo-row of the parent believes in what was seen together; one pseudo-row of the *pair* does not hold what
+    was never seen for impossible. The larger makes a row less rare, which is the side to err on.
+    """
+    return np.asarray(np.maximum((together + chance) / (parent + 1.0), (together + 1.0) / (parent + 1.0 / chance)))
 
 
 def _tree(codes: dict[str, np.ndarray]) -> dict[str, str | None]:

@@ -1,12 +1,17 @@
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from scipy import stats
 
 from tests.validators import populations
+from validators import leakage
 from validators import statistics as st
 from validators.attacks import ATTACKS, View
 from validators.attacks.density import Domias, GenLRA
 from validators.encode import Encoding, Features
+from validators.finding import Verdict
+from validators.leakage import by_person
 
 
 @pytest.fixture(scope="module")
@@ -72,3 +77,21 @@ def test_the_likelihood_gain_is_that_of_a_refit():
 
         expected.append(likelihood(np.vstack([centres, record])) - likelihood(centres))
     assert attack.score(records) == pytest.approx(np.array(expected), abs=1e-3)
+
+
+def test_a_person_has_one_score():
+    scores, people = np.array([1.0, 5.0, 2.0, 4.0]), np.array([7, 3, 7, 9])
+    assert [x.tolist() for x in by_person(scores, people, True)] == [[5.0, 1.5, 4.0], [5.0, 2.0, 4.0]]
+    assert [x.tolist() for x in by_person(scores[1:], people[1:], False)] == [[5.0, 2.0, 4.0]]
+
+
+def test_one_copied_row_a_person_is_found_by_person():
+    """Of people with several rows the synthetic table has one each, somewhat moved."""
+    e = populations.evidence(4_000, 5, repeated=True)
+    first = np.unique(e.entities["train"], return_index=True)[1]
+    one = populations.memorised(replace(e, train=e.train.iloc[first].reset_index(drop=True)), 5)
+    found = {f.id: f for f in leakage.run(replace(e, synthetic=one), leakage.Limits()).findings}
+    assert found["leakage.membership.auc"].verdict is Verdict.FAIL
+    people = sum(len(np.unique(e.entities[p])) for p in ("holdout", "reference"))
+    assert abs(found["leakage.membership.auc"].n - people) <= 10
+    assert "12 attacks" in found["leakage.membership.auc"].method

@@ -1,8 +1,13 @@
+from dataclasses import replace
+
 import numpy as np
+import pandas as pd
 import pytest
 from scipy import stats
 
-from validators.copies import Hits, compare, singles
+from tests.validators import populations
+from validators.copies import Hits, compare, copies, singles
+from validators.finding import Verdict
 
 
 def test_singles_are_held_by_one_person():
@@ -51,3 +56,56 @@ def test_wrong_margins_are_not_taken_for_copies():
     parts = {"train": table(600, 300, rng), "holdout": table(200, 300, rng), "reference": table(200, 300, rng),
              "synthetic": table(600, 60, rng)}  # far too narrow: many hits, of train and holdout alike
     assert compare(parts, {}).p_value() > 0.01
+
+
+def spiky(rows: int, rng: np.random.Generator) -> pd.DataFrame:
+    """Most people sit on spikes, where chance makes copies all the time; a third has cents of their own."""
+    frame = populations.people(rows, int(rng.integers(2**31)))[0]
+    common = rng.random(rows) < 0.67
+    for name, value in (("income", 1000.0), ("savings", 0.0), ("seen", 18_000.0), ("weight", 70.0)):
+        frame[name] = np.where(common, value, frame[name])
+    return frame
+
+
+def spiky_evidence(seed: int, share: float):
+    """``share`` of the synthetic rows are single training rows."""
+    rng = np.random.default_rng(seed)
+    frames = {p: spiky(n, rng) for p, n in (("train", 6_000), ("holdout", 2_000), ("reference", 2_000),
+                                            ("synthetic", 6_000))}
+    hashes = pd.util.hash_pandas_object(frames["train"], index=False)
+    single = frames["train"][~hashes.duplicated(keep=False).to_numpy()]
+    copied = int(share * 6_000)
+    frames["synthetic"] = pd.concat([single.iloc[:copied], frames["synthetic"].iloc[copied:]], ignore_index=True)
+    return replace(populations.evidence(0, seed), **frames,
+                   entities={p: np.arange(len(frames[p])) for p in ("train", "holdout", "reference")})
+
+
+def verdicts(e) -> dict[str, Verdict]:
+    return {f.id.removeprefix("leakage.copies."): f.verdict for f in copies(e, 0.01, 0.01, 0.02)}
+
+
+def test_among_spikes_a_few_copies_are_found_among_the_rare_rows():
+    found = {share: [verdicts(spiky_evidence(seed, share)) for seed in range(3)] for share in (0.0, 0.01)}
+    assert all(set(v.values()) == {Verdict.PASS} for v in found[0.0])
+    assert all(v["exact.rare"] is Verdict.FAIL for v in found[0.01])
+    assert not all(v["near"] is Verdict.FAIL for v in found[0.01])  # what the rare rows are judged apart for
+
+
+def test_a_small_table_says_how_many_rows_are_needed():
+    found = copies(populations.evidence(300, 1), 0.01, 0.01, 0.02)
+    assert {f.verdict for f in found} == {Verdict.INCONCLUSIVE}
+    assert "at least 300 synthetic and 200 untouched rows" in found[0].remedy
+
+
+@pytest.mark.parametrize("clean", [0, 120])
+def test_the_stated_number_of_copies_is_found_four_times_in_five(clean):
+    """Hits of the kinds that a table of ``clean`` chance hits of train would have, and the stated copies more."""
+    rng, found = np.random.default_rng(0), 0
+    expected = Hits(6_000, 2_000, clean, clean // 3, (clean * 4 // 3, 0, 0, 0), 6_000, 4_000, 0)
+    stated = expected.detectable(0.005, 0.0)
+    for _ in range(300):
+        holdout = rng.binomial(clean * 4 // 3, 0.25)
+        kinds = clean * 4 // 3 + stated
+        hits = Hits(6_000, 2_000, kinds - holdout, holdout, (kinds, 0, 0, 0), 6_000, 4_000, 0)
+        found += hits.p_value() < 0.005
+    assert found >= 0.75 * 300
