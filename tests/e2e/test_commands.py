@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import json
 import os
 import signal
 import subprocess
@@ -14,6 +15,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from synth.tabular.demo import materialise
+from synth.workspace import Workspace
 from tests.e2e.conftest import DIRECT, LITTLE, little, only_run
 from tests.e2e.people import open_gates
 
@@ -86,16 +88,31 @@ def test_the_demo_s_road_on_a_shrunken_table(forks, tmp_path):
     assert "more allowed" not in (run.stage_folder("judge") / "report.html").read_text()
 
 
-def test_a_model_that_was_not_let_through_gives_no_rows(forks, tmp_path):
+def test_a_stopped_model_gives_no_rows_and_a_second_training_needs_a_person(forks, tmp_path):
     contract = little(tmp_path / "source", rows=260)
-    strict = contract.read_text().replace("coverage: {limit: 0,", "coverage: {limit: 1,")
-    contract.write_text(strict)
+    text = contract.read_text().replace("coverage: {limit: 0,", "coverage: {limit: 1,")
+    text = text.replace("maxAttempts, value: 50", "maxAttempts, value: 1")
+    contract.write_text(text + "  - {property: synthesis.k, value: {limit: 5, reason: villages were merged before}}\n")
     said = forks.run(tmp_path, "run", contract, *DIRECT)
     assert said.code == 3, said.err
     run = only_run(tmp_path)
     refused = forks.run(tmp_path, "sample", run.id, "--rows", "5")
     assert refused.code == 2 and "did not pass this run" in refused.err
     assert not (tmp_path / "sample.parquet").exists() and not (tmp_path / ".store").exists()
+    refused = forks.run(tmp_path, "run", contract, *DIRECT)
+    assert refused.code == 2 and "--acknowledge-attempts" in refused.err
+    again = forks.run(tmp_path, "run", contract, "--acknowledge-attempts", "M. Lindqvist: new seed, once", *DIRECT)
+    assert again.code == 3, again.err
+    second = Workspace(tmp_path / ".synth").runs()[-1]
+    page = " ".join((second.stage_folder("judge") / "report.html").read_text().split())
+    for words in ("M. Lindqvist: new seed, once", "more allowed</a> by a person", "Phases of the training",
+                  "changed this number from 10: villages were merged before."):
+        assert words in page, words
+    report = json.loads((second.stage_folder("judge") / "report.json").read_text())
+    assert report["attempts"]["made"] == 2 and report["attempts"]["acknowledged"] == "M. Lindqvist: new seed, once"
+    phases = report["model"]["phases"]
+    assert [phase["name"] for phase in phases] == ["likelihood", "settling", "control"]
+    assert all(phase["steps"] > 0 and phase["validation"] > 0 and phase["seconds"] >= 0 for phase in phases)
 
 
 @pytest.mark.slow
