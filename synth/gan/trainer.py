@@ -313,7 +313,8 @@ class Trainer:
 
 
 def _finite(module: nn.Module) -> bool:
-    return all(bool(torch.isfinite(parameter).all()) for parameter in module.parameters())
+    norms = torch._foreach_norm([parameter.detach() for parameter in module.parameters()])
+    return bool(torch.stack(list(norms)).isfinite().all())
 
 
 def _gap(curve: list[dict[str, float]]) -> float | None:

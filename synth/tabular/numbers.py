@@ -30,6 +30,10 @@ class Tail:
     @classmethod
     def fit(cls, excess: np.ndarray) -> Tail:
         """By the method of moments (Hosking and Wallis 1987); ``excess`` are distances beyond the threshold."""
+        largest = float(excess.max())
+        if largest > 1e150:  # whose square is no number any more
+            unit = cls.fit(excess / largest)
+            return cls(scale=unit.scale * largest, shape=unit.shape, least=unit.least)
         mean, variance = float(excess.mean()), float(excess.var())
         if mean <= 0 or variance <= 0:
             return cls(scale=mean, shape=-1.0, least=0.5)
@@ -65,12 +69,16 @@ class Quantiles:
     def fit(cls, values: np.ndarray, intervals: int, k: int) -> Quantiles:
         """From sorted values; every interval holds at least ``k`` of them where there are enough."""
         n = len(values)
-        total = np.concatenate([[0.0], np.cumsum(values)])
         centre = np.linspace(0, n, intervals + 1)
         half = min(k, n) / 2
         start = np.clip(np.round(centre - half), 0, n - 2 * half).astype(int)
         stop = np.clip(start + max(1, int(2 * half)), 1, n)
-        knots = np.maximum.accumulate((total[stop] - total[start]) / (stop - start))
+        if _far(values):  # one running sum would lose what lies near zero
+            means = np.array([values[a:b].mean() for a, b in zip(start, stop, strict=True)])
+        else:
+            total = np.concatenate([[0.0], np.cumsum(values)])
+            means = (total[stop] - total[start]) / (stop - start)
+        knots = np.maximum.accumulate(means)
         if intervals < 4:
             return cls(knots=knots, lower=None, upper=None)
         first, last = int(centre[1]), int(np.ceil(centre[-2]))
@@ -316,6 +324,12 @@ class NumberCodec:
                    low=-np.inf if data["low"] is None else data["low"],
                    high=np.inf if data["high"] is None else data["high"],
                    positions=np.array([np.nan if p is None else p for p in data["positions"]], float))
+
+
+def _far(values: np.ndarray) -> bool:
+    """True if sorted values reach so far that sums over all of them have no digits left for the bulk."""
+    spreads = (float(np.subtract(*np.quantile(values, [1 - q, q]))) for q in (0.25, 0.1, 0.01))
+    return float(np.abs(values[[0, -1]]).max()) > 1e9 * next((s for s in spreads if s > 0), np.inf)
 
 
 def _grid(unique: np.ndarray, decimals: int | None) -> float:
