@@ -107,3 +107,53 @@ def test_an_unknown_label_is_refused_without_quoting_it() -> None:
     with pytest.raises(UserError) as error:
         codec.encode(pd.Series(["secret-label"], dtype="str"))
     assert "secret-label" not in str(error.value) and "'l'" in str(error.value)
+
+
+@settings(max_examples=50, deadline=None)
+@given(st.data())
+def test_cells_round_trip(data: st.DataObject) -> None:
+    """Missing stays missing, atoms and labels come back as they were, bounds, precision and grid hold."""
+    decimals = data.draw(st.integers(0, 3))
+    cells = data.draw(st.lists(st.one_of(st.none(), st.integers(-300, 300), st.sampled_from([0, 50, 120])),
+                               min_size=1, max_size=400))
+    step = data.draw(st.sampled_from([1, 5]))
+    values = np.array([np.nan if c is None else np.round(c * step / 10.0**decimals, decimals) for c in cells])
+    low, high = -1500 / 10.0**decimals, 1500 / 10.0**decimals
+    codec = NumberCodec.fit("x", values, k=10, decimals=decimals, nullable=True, fine=1, low=low, high=high)
+    tokens = codec.encode(values, np.full(len(values), 0.5))
+    made = codec.decode(tokens)
+    assert (np.isnan(made) == np.isnan(values)).all()
+    filled = ~np.isnan(values)
+    spike = np.isin(values, codec.atoms) & filled
+    assert (made[spike] == values[spike]).all()
+    assert (made[filled] >= low).all() and (made[filled] <= high).all()
+    assert (made[filled] == np.round(made[filled], decimals)).all()
+    if codec.grid:
+        assert np.allclose(made[filled] / codec.grid, np.round(made[filled] / codec.grid), atol=1e-6)
+    labels = tuple(f"v{i}" for i in range(data.draw(st.sampled_from([1, 5, 700]))))
+    words = data.draw(st.lists(st.one_of(st.none(), st.sampled_from(labels)), min_size=1, max_size=60))
+    column = pd.Series([np.nan if w is None else w for w in words], dtype="str")
+    schema = ColumnSchema(name="l", role=Role.CATEGORICAL, nullable=True, values=labels)
+    vocabulary = LabelCodec.fit(schema, column)
+    assert vocabulary.decode(vocabulary.encode(column)).equals(column)
+
+
+@settings(max_examples=60, deadline=None)
+@given(st.integers(0, 2**32), st.integers(10, 600), st.integers(10, 25), st.integers(1, 3),
+       st.sampled_from(["normal", "lognormal", "integers", "spikes"]))
+def test_nothing_saved_or_drawn_is_one_rows_value(seed: int, rows: int, k: int, planted: int, kind: str) -> None:
+    rng = generator(seed, "support")
+    bulk = {"normal": lambda: rng.normal(100, 10, rows), "lognormal": lambda: rng.lognormal(2, 1, rows),
+            "integers": lambda: rng.integers(0, 500, rows).astype(float),
+            "spikes": lambda: rng.choice([1.0, 2.0, 3.0, 4.5], rows)}[kind]().round(3)
+    extremes = np.array([98765.437, -43219.871, 31337.133])[:planted]
+    values = rng.permutation(np.concatenate([bulk, np.full(k, 20.0), extremes]))
+    codec = NumberCodec.fit("x", values, k=k, decimals=3, nullable=False, fine=1)
+    text = json.dumps(codec.to_json())
+    assert not any(f"{value:.3f}" in text for value in extremes)
+    assert all((values == atom).sum() >= k for atom in codec.atoms)
+    if codec.quantiles is not None:
+        assert codec.quantiles.intervals * k <= max(k, len(values) - len(codec.atoms))
+        places = np.linspace(0, 0.9999, 25)
+        drawn = codec.decode((np.arange(codec.sizes[0])[:, None] + places).reshape(-1, 1))
+        assert not np.isin(extremes, drawn).any()
