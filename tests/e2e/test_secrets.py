@@ -34,6 +34,7 @@ def test_nothing_private_leaves_private(tmp_path):
     planted = plant(tmp_path / "source", gates=open_gates())
     outputs = [synth(tmp_path, "run", str(planted.contract), "--device", "cpu")]
     assert outputs[0].returncode == 0, outputs[0].stderr
+    assert len(outputs[0].stderr.splitlines()) <= 24 and "Traceback" not in outputs[0].stderr
     (run,) = Workspace(tmp_path / ".synth").runs()
     assert list(run.read()["stages"]) == list(STAGES)
     for arguments in [("show", run.id), ("runs",), ("report", run.id), ("list",), ("check", str(planted.contract)),

@@ -96,19 +96,6 @@ def test_two_runs_at_once_and_a_second_hand_on_one(synth, contract, tmp_path):
 
 
 @pytest.mark.slow
-def test_the_scheduler_s_own_road(synth, contract, tmp_path):
-    """The default engine: a server of our own, published, nothing on the terminal but our lines, nobody left."""
-    done = synth("run", str(contract), "--device", "cpu")
-    assert done.returncode == 0, done.stderr
-    assert one_screen(done.stderr)
-    home = tmp_path / ".synth" / "prefect"
-    assert (home / "prefect.db").is_file()
-    time.sleep(0.5)
-    ours = [p for p in os.listdir("/proc") if p.isdigit() and str(home).encode() in _read(f"/proc/{p}/environ")]
-    assert ours == []
-
-
-@pytest.mark.slow
 def test_kill_nine_and_ctrl_c_under_the_scheduler(synth, contract, tmp_path):
     process = synth("run", str(contract), "--device", "cpu", wait=False, FAKE_HOOK="fit:sleep")
     while "sleeping" not in (line := process.stderr.readline()):
@@ -122,6 +109,11 @@ def test_kill_nine_and_ctrl_c_under_the_scheduler(synth, contract, tmp_path):
     assert killed.returncode == -signal.SIGKILL
     rejected = synth("run", "--resume", run.id, FAKE_VERDICT="fail")
     assert rejected.returncode == 3 and one_screen(rejected.stderr), rejected.stderr
+    home = tmp_path / ".synth" / "prefect"
+    assert (home / "prefect.db").is_file()
+    time.sleep(0.5)
+    ours = [p for p in os.listdir("/proc") if p.isdigit() and str(home).encode() in _read(f"/proc/{p}/environ")]
+    assert ours == []  # no server is left, of the killed command either
 
 
 def _read(path: str) -> bytes:
