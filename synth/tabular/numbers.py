@@ -66,13 +66,19 @@ class Quantiles:
     upper: Tail | None
 
     @classmethod
-    def fit(cls, values: np.ndarray, intervals: int, k: int) -> Quantiles:
-        """From sorted values; every interval holds at least ``k`` of them where there are enough."""
+    def fit(cls, values: np.ndarray, intervals: int, k: int, entities: np.ndarray | None = None) -> Quantiles:
+        """From sorted values; every interval holds at least ``k`` of them where there are enough.
+
+        With ``entities`` (of each value), so many people stand behind every knot and tail, however many rows
+        one of them has.
+        """
         n = len(values)
         centre = np.linspace(0, n, intervals + 1)
         half = min(k, n) / 2
         start = np.clip(np.round(centre - half), 0, n - 2 * half).astype(int)
         stop = np.clip(start + max(1, int(2 * half)), 1, n)
+        if entities is not None:
+            _widen(start, stop, entities, k)
         if _far(values):  # one running sum would lose what lies near zero
             means = np.array([values[a:b].mean() for a, b in zip(start, stop, strict=True)])
         else:
@@ -82,10 +88,13 @@ class Quantiles:
         if intervals < 4:
             return cls(knots=knots, lower=None, upper=None)
         first, last = int(centre[1]), int(np.ceil(centre[-2]))
-        lower = Tail.fit(np.maximum(knots[1] - values[:first], 0))
-        upper = Tail.fit(np.maximum(values[last:] - knots[-2], 0))
-        knots[0] = knots[1] - np.maximum(knots[1] - values[:first], 0).mean()
-        knots[-1] = knots[-2] + np.maximum(values[last:] - knots[-2], 0).mean()
+        lower = upper = None  # where too few people are behind a tail, the mean of the outermost k of them ends it
+        if entities is None or len(np.unique(entities[:first])) >= k:
+            lower = Tail.fit(np.maximum(knots[1] - values[:first], 0))
+            knots[0] = knots[1] - np.maximum(knots[1] - values[:first], 0).mean()
+        if entities is None or len(np.unique(entities[last:])) >= k:
+            upper = Tail.fit(np.maximum(values[last:] - knots[-2], 0))
+            knots[-1] = knots[-2] + np.maximum(values[last:] - knots[-2], 0).mean()
         return cls(knots=knots, lower=lower, upper=upper)
 
     @property
@@ -155,6 +164,9 @@ class NumberCodec:
             bins: int = BINS) -> NumberCodec:
         """Learn the tokens of a column from its training cells (NaN = missing)."""
         present = ~np.isnan(values)
+        owner = np.arange(len(values)) if entities is None else entities
+        if len(np.unique(owner[present])) < k <= len(np.unique(owner)):  # no figure of it may be shown
+            present = np.zeros(len(values), bool)
         v = values[present]
         unique, inverse, counts = np.unique(v, return_inverse=True, return_counts=True)
         people = counts
@@ -167,12 +179,14 @@ class NumberCodec:
         if not is_atom.all() and counts[~is_atom].sum() < k and is_atom.any():
             rest, atoms = np.empty(0), unique[is_atom]  # too few to show: they join the nearest atom
         else:
-            rest, atoms = np.sort(v[~is_atom[inverse]]), unique[is_atom]
+            rest, atoms = v[~is_atom[inverse]], unique[is_atom]
         quantiles, used, fine_used = None, 0, 1
         if len(rest):
             used = int(np.clip(len(rest) // (2 * k), 1, bins))
             inside = int(np.clip(len(rest) // (used * k), 1, KNOTS))
-            quantiles = Quantiles.fit(rest, used * inside, k)
+            order = np.argsort(rest, kind="stable")
+            quantiles = Quantiles.fit(rest[order], used * inside, k, None if entities is None
+                                      else entities[present][~is_atom[inverse]][order])
             if fine > 1 and len(np.unique(rest)) > 4 * used and inside > 1:
                 fine_used = fine
         if len(v) >= k and v.min() >= 0:
@@ -324,6 +338,14 @@ class NumberCodec:
                    low=-np.inf if data["low"] is None else data["low"],
                    high=np.inf if data["high"] is None else data["high"],
                    positions=np.array([np.nan if p is None else p for p in data["positions"]], float))
+
+
+def _widen(start: np.ndarray, stop: np.ndarray, entities: np.ndarray, k: int) -> None:
+    """Widen, in place, the windows [start, stop) of sorted rows until ``k`` entities are in each, or all rows."""
+    for i in range(len(start)):
+        while len(np.unique(entities[start[i]:stop[i]])) < k and stop[i] - start[i] < len(entities):
+            more = max(1, (stop[i] - start[i]) // 2)
+            start[i], stop[i] = max(0, start[i] - more), min(len(entities), stop[i] + more)
 
 
 def _far(values: np.ndarray) -> bool:
