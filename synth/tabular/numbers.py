@@ -176,7 +176,7 @@ class NumberCodec:
         is_atom = people >= k
         if len(unique) > ATOMS:  # the strongest spikes
             is_atom &= (counts >= 0.1 / bins * len(v)) & (counts >= np.sort(counts)[-ATOMS])
-        if not is_atom.all() and counts[~is_atom].sum() < k and is_atom.any():
+        if is_atom.any() and len(np.unique(owner[present][~is_atom[inverse]])) < k:
             rest, atoms = np.empty(0), unique[is_atom]  # too few to show: they join the nearest atom
         else:
             rest, atoms = v[~is_atom[inverse]], unique[is_atom]

@@ -182,3 +182,11 @@ def test_a_column_that_fewer_than_k_people_fill_comes_out_missing(filled, shown)
     codec = NumberCodec.fit("dose", values, k=10, decimals=1, nullable=True, fine=1)
     assert ("41.5" in json.dumps(codec.to_json())) == shown
     assert np.isnan(codec.decode(codec.encode(values, np.zeros(500)))).sum() == (500 - filled if shown else 500)
+
+
+def test_what_lies_between_the_spikes_needs_k_people_not_k_rows():
+    values = np.concatenate([np.full(300, 5.0), np.full(40, 77.25)])
+    entities = np.concatenate([np.arange(300), np.full(40, 300)])
+    codec = NumberCodec.fit("visits", values, k=10, decimals=2, nullable=False, fine=1, entities=entities)
+    assert "77.25" not in json.dumps(codec.to_json())
+    assert (codec.decode(codec.encode(values, np.zeros(340))) == 5.0).all()
