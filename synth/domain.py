@@ -16,7 +16,8 @@ from synth.contract import Contract
 from synth.errors import UserError
 from synth.progress import Progress
 
-_MODULES = {"tabular": "synth.tabular.plug"}
+_MODULES = {"medical": "synth.medical.plug", "tabular": "synth.tabular.plug"}
+RECIPES = {"medical": "medical/r3", "tabular": "tabular/conditional-gan"}  # what trains where a contract names none
 
 
 @dataclass(frozen=True)

@@ -78,7 +78,7 @@ def parse_column(notes: Notes, item: Any, place: Place, *, sole_key: bool) -> Co
         decimals=settings.whole("decimals", None, 0, 12),
         values=_values(notes, settings, item, place), missing_codes=settings.texts("missingCodes") or (),
         generate=generate or IdentifierPolicy.DROP, faker=settings.text("faker"),
-        protected=settings.flag("protected", False), line=notes.document.line(place))
+        protected=settings.flag("protected", False), tag=settings.text("tag"), line=notes.document.line(place))
     _check(notes, column, settings, logical, place, said=generate is not None)
     return column
 

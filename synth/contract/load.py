@@ -15,11 +15,11 @@ The rest are ``customProperties`` called ``synthesis.*`` (:data:`synth.contract.
 
 * contract: ``domain``, ``licence``, ``k`` (below 10: ``{limit, reason}``), ``split {train, holdout,
   reference}``, ``training {recipe, maxRows, effort, options}``, ``gates {gate: {key: {limit, reason}}}``,
-  ``budget {epsilon, delta}``, ``rows``, ``maxAttempts``;
+  ``budget {epsilon, delta}``, ``rows``, ``maxAttempts``, ``pixels`` (:mod:`synth.contract.pixels`);
 * schema: ``entity``, ``target``, ``task``, ``conditions [column]``, ``constraints`` (a list of
   ``inequality {low, high, strict}``, ``fixedCombinations [column]``, ``sum {total, parts}``);
 * column: ``role``, ``privacy``, ``values``, ``missingCodes``, ``decimals``, ``boundsConfirmed``,
-  ``generate``, ``faker``, ``protected``.
+  ``generate``, ``faker``, ``protected``, ``tag``.
 """
 
 from __future__ import annotations
@@ -34,8 +34,10 @@ from synth.contract import odcs, rules, sections
 from synth.contract.columns import parse_column
 from synth.contract.marks import Place, parse, read
 from synth.contract.model import Column, Contract, Task
+from synth.contract.pixels import pixels
 from synth.contract.sections import plain
 from synth.contract.settings import Notes, Settings
+from synth.domain import RECIPES
 from synth.errors import Problems, UserError
 
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}")
@@ -70,21 +72,24 @@ def _contract(notes: Notes, digest: str) -> Contract:
     about = Settings(notes, table, table_place, "schema")
     description = data.get("description") if isinstance(data.get("description"), dict) else {}
     k, k_reason = sections.k(notes, settings)
+    domain = settings.text("domain", "tabular") or "tabular"
     contract = Contract(
         name=_named(notes, data, "name" if "name" in data else "id", _NAME, "letters, digits, '.', '_' and '-'"),
         version=_named(notes, data, "version", _VERSION, "e.g. \"1.0.0\", in quotes"),
-        domain=settings.text("domain", "tabular") or "tabular",
+        domain=domain,
         path=document.path, digest=digest,
         description=plain(table.get("description")) or plain(description.get("usage")),
         purpose=plain(description.get("purpose")), licence=settings.text("licence", "") or "",
         source=source, source_options=options, columns=columns,
         entity=about.text("entity"), target=about.text("target"), task=about.choice("task", Task),
         conditions=about.texts("conditions") or (), constraints=sections.constraints(notes, about),
-        k=k, k_reason=k_reason, split=sections.split(notes, settings), training=sections.training(notes, settings),
+        k=k, k_reason=k_reason, split=sections.split(notes, settings),
+        training=sections.training(notes, settings, RECIPES.get(domain, "")),
         limits=sections.limits(notes, settings), budget=sections.budget(notes, settings),
         rows=settings.whole("rows", None, 1),
         max_attempts=settings.whole("maxAttempts", 3, 1, 100) or 3,
-        retention_until=_retention(notes, data), reviewers=_reviewers(data.get("team")), raw=data)
+        retention_until=_retention(notes, data), reviewers=_reviewers(data.get("team")),
+        pixels=pixels(notes, settings), raw=data)
     rules.check(notes, contract, about, data)
     if notes.problems:
         raise Problems(notes.problems)

@@ -10,7 +10,10 @@ from dataclasses import dataclass, field
 from datetime import date
 from enum import StrEnum
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from synth.contract.pixels import Pixels
 
 DEFAULT_K = 10  # entities; a contract that goes lower says why
 
@@ -75,6 +78,7 @@ class Column:
     generate: IdentifierPolicy = IdentifierPolicy.DROP
     faker: str | None = None  # faker provider for GENERATE, e.g. "name", "uuid4"
     protected: bool = False  # bias and subgroup figures are reported for it
+    tag: str | None = None  # where files carry their own facts: the DICOM keyword it is read from, e.g. PatientSex
     line: int = 0  # line in the contract file, for messages
 
     @property
@@ -146,7 +150,7 @@ class Split:
 class Training:
     """What the fit stage may be told by a contract."""
 
-    recipe: str = "tabular/conditional-gan"
+    recipe: str = "tabular/conditional-gan"  # a parsed contract has its domain's default (synth.domain.RECIPES)
     max_rows: int = 200_000  # training sample of a larger table, stated in the report
     effort: float = 1.0  # scales the number of training steps
     options: tuple[tuple[str, float | str | bool], ...] = ()  # recipe options by name, checked by the recipe
@@ -183,6 +187,7 @@ class Contract:
     reviewers: tuple[str, ...] = ()
     licence: str = ""
     purpose: str = ""
+    pixels: Pixels | None = None  # for domains of images
     raw: dict[str, Any] = field(default_factory=dict, compare=False, repr=False)  # ODCS document as parsed
 
     def column(self, name: str) -> Column:

@@ -57,13 +57,13 @@ def split(notes: Notes, settings: Settings) -> Split:
     return Split(**{k: float(v) for k, v in numbers.items() if v is not None})
 
 
-def training(notes: Notes, settings: Settings) -> Training:
-    """What the fit stage is told."""
+def training(notes: Notes, settings: Settings, recipe: str) -> Training:
+    """What the fit stage is told; ``recipe`` is the domain's default."""
     value, place = settings.get("training")
+    base = Training(recipe=recipe)
     if value is None:
-        return Training()
+        return base
     found = notes.keys(place, value, ("recipe", "maxRows", "effort", "options"), "'synthesis.training'")
-    base = Training()
     recipe = found.get("recipe", base.recipe)
     if not isinstance(recipe, str):
         notes.add("'recipe' must be text", (*place, "recipe"), f"e.g. {base.recipe}")

@@ -19,10 +19,11 @@ from synth.errors import UserError
 PREFIX = "synthesis."
 
 LEVELS: dict[str, frozenset[str]] = {
-    "contract": frozenset({"domain", "licence", "k", "split", "training", "gates", "budget", "rows", "maxAttempts"}),
+    "contract": frozenset({"domain", "licence", "k", "split", "training", "gates", "budget", "rows", "maxAttempts",
+                           "pixels"}),
     "schema": frozenset({"entity", "target", "task", "conditions", "constraints"}),
     "property": frozenset({"role", "privacy", "values", "missingCodes", "decimals", "boundsConfirmed", "generate",
-                           "faker", "protected"}),
+                           "faker", "protected", "tag"}),
 }
 _OWNER = {"contract": "the contract (top level)", "schema": "the table (the entry of `schema`)",
           "property": "a column (an entry of `properties`)"}
