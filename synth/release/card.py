@@ -6,7 +6,7 @@ import re
 from typing import Any
 
 from synth.contract import Contract, Role
-from synth.release.published import released
+from synth.release.published import listed_files, released
 
 TERMS = (
     "This data set is synthetic. No row describes a person, and none may be used to learn about one.",
@@ -39,10 +39,11 @@ def front_matter(contract: Contract, *, version: str, rows: int) -> dict[str, An
             matter["license_name"] = contract.licence
     matter["size_categories"] = [next((name for bound, name in _SIZES if rows < bound), "n>1B")]
     if contract.task is not None:
-        matter["task_categories"] = [f"tabular-{contract.task}"]
+        matter["task_categories"] = [f"{'tabular' if contract.pixels is None else 'image'}-{contract.task}"]
     matter["tags"] = ["synthetic", contract.domain, "synth-pipeline"]
     matter["configs"] = [{"config_name": "default", "default": True,
-                          "data_files": [{"split": "train", "path": "data/train-*.parquet"}]}]
+                          "data_files": [{"split": "train", "path": "data/train-*.parquet" if contract.pixels is None
+                                          else "data/train/**"}]}]
     matter["release"] = {"name": contract.name, "version": version, "synthetic": True}
     return matter
 
@@ -51,13 +52,15 @@ def card(contract: Contract, report: dict[str, Any], *, version: str, rows: int,
     """The whole card. ``report`` is the report's JSON twin; gates and their findings are read from it."""
     import yaml
 
+    one, shows, source = ("row", "describes", "table") if contract.pixels is None else (
+        "image", "shows", "archive")
     front = yaml.safe_dump(front_matter(contract, version=version, rows=rows), sort_keys=False, allow_unicode=True)
     parts = [
         f"---\n{front}---",
         f"# {plain(contract.name)}, synthetic, version {version}",
-        f"**Every row was drawn from a generative model; none describes a person.** {rows:,} rows, made {created[:10]} "
-        f"from a private table under version {plain(contract.version)} of its contract (`contract.yaml`)"
-        + (f", which says of that table: {plain(contract.description)}" if contract.description else "."),
+        f"**Every {one} was drawn from a generative model; none {shows} a person.** {rows:,} {one}s, made "
+        f"{created[:10]} from a private {source} under version {plain(contract.version)} of its contract (`contract.yaml`)"
+        + (f", which says of it: {plain(contract.description)}" if contract.description else "."),
         "## Verdict", _verdict(report),
         "## Columns", _columns(contract),
         "## Use", _use(contract, version),
@@ -101,6 +104,8 @@ def _figure(finding: dict[str, Any] | None) -> str:
 
 def _columns(contract: Contract) -> str:
     lines = ["| column | kind | description |", "|---|---|---|"]
+    lines += [f"| {name} | file | path of the {'mask' if 'mask' in name else 'image'}, relative to this table |"
+              for name in listed_files(contract)]
     for column in released(contract):
         kind = "generated, unrelated to any row" if column.role in (Role.IDENTIFIER, Role.TEXT) else str(column.role)
         target = " (target)" if column.name == contract.target else ""
@@ -109,6 +114,11 @@ def _columns(contract: Contract) -> str:
 
 
 def _use(contract: Contract, version: str) -> str:
+    if contract.pixels is not None:
+        return (f"```python\nimport synth\n"
+                f"folder = synth.pull({contract.name!r}, {version!r}, store=..., to=\"data\")\n"
+                "# data/train/metadata.parquet lists the files beside it (column file_name), as\n"
+                "# datasets.load_dataset(\"imagefolder\", data_dir=str(folder / \"data\")) reads them\n```")
     return (f"```python\nimport synth\nfolder = synth.pull({contract.name!r}, {version!r}, store=..., to=\"data\")\n"
             "# or, on a folder that you have: pandas.read_parquet(folder / \"data\"),\n"
             "# datasets.load_dataset(str(folder)), duckdb.sql(\"from 'data/*.parquet'\")\n```")

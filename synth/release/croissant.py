@@ -14,6 +14,8 @@ from synth.release.manifest import Entry
 from synth.release.published import released
 
 PARQUET = "application/x-parquet"
+FORMATS = {"png": (".png", "image/png"), "nifti": (".nii.gz", "application/gzip"),
+           "dicom": (".dcm", "application/dicom")}  # suffix and media type of listed files
 _TYPES = (("bool", "sc:Boolean"), ("int", "sc:Integer"), ("uint", "sc:Integer"), ("float", "sc:Float"),
           ("double", "sc:Float"), ("half", "sc:Float"), ("decimal", "sc:Float"), ("timestamp", "sc:DateTime"),
           ("date", "sc:Date"))
@@ -43,7 +45,12 @@ def croissant(contract: Contract, shards: list[Entry], types: dict[str, str], *,
               "contentSize": f"{f.bytes} B", "encodingFormat": PARQUET, "sha256": f.sha256} for f in shards]
     # No containedIn: the set is the release's own folder, whatever number of shards it has.
     together = {"@type": "cr:FileSet", "@id": "shards", "name": "shards", "encodingFormat": PARQUET,
-                "includes": "data/train-*.parquet"}
+                "includes": "data/train-*.parquet" if contract.pixels is None else "data/train/*.parquet"}
+    listed = []
+    if contract.pixels is not None:
+        suffix, kind = FORMATS[contract.pixels.release.value]
+        listed = [{"@type": "cr:FileSet", "@id": "files", "name": "files", "encodingFormat": kind,
+                   "includes": f"data/train/*{suffix}"}]
     origin = {"fileSet": {"@id": "shards"}}
     fields = [{"@type": "cr:Field", "@id": f"rows/{name}", "name": name, "description": described.get(name, ""),
                "dataType": data_type(kind), "source": {**origin, "extract": {"column": name}}}
@@ -58,9 +65,10 @@ def croissant(contract: Contract, shards: list[Entry], types: dict[str, str], *,
         "citeAs": f"{contract.name} (synthetic), version {version}",
         "license": contract.licence or "See the terms in README.md",
         "url": f"urn:synth-pipeline:{contract.name}:{version}",
-        "distribution": [*files, together],
+        "distribution": [*files, together, *listed],
         "recordSet": [{"@type": "cr:RecordSet", "@id": "rows", "name": "rows",
-                       "description": "Synthetic rows; none describes a person.", "field": fields}],
+                       "description": "Synthetic rows; none describes a person."
+                       + ("" if contract.pixels is None else " Each lists a file of this folder."), "field": fields}],
         **_responsible(contract),
     }
     return document
@@ -70,8 +78,8 @@ def _responsible(contract: Contract) -> dict[str, Any]:
     sensitive = [c.name for c in released(contract) if c.privacy in ("sensitive", "quasi")]
     protected = [c.name for c in released(contract) if c.protected]
     return {
-        "rai:dataCollection": "Drawn from a conditional generative model that was trained on a private table under "
-                              "the contract of this release; no row was collected from a person.",
+        "rai:dataCollection": "Drawn from a conditional generative model that was trained on private data under "
+                              "the contract of this release; nothing in it was collected from a person.",
         "rai:dataCollectionType": ["Others", "Synthetic data generation"],
         "rai:dataPreprocessingProtocol": [
             "Direct identifiers and free text never reached the model.",
@@ -82,7 +90,7 @@ def _responsible(contract: Contract) -> dict[str, Any]:
                                         "precision of the source.",
         "rai:personalSensitiveInformation": sensitive or ["none declared in the contract"],
         "rai:dataBiases": [
-            "Biases of the private table are carried over"
+            "Biases of the private data are carried over"
             + (f"; subgroup figures for {', '.join(protected)} are in report.json" if protected else "") + "."],
         "rai:dataLimitations": [
             f"Groups of fewer than {contract.k} entities are not represented.",

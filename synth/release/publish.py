@@ -20,7 +20,7 @@ from synth.release.card import card
 from synth.release.croissant import croissant
 from synth.release.manifest import MANIFEST, PUBLIC_KEY, SIGNATURE, Entry, Manifest
 from synth.release.provenance import statement
-from synth.release.published import contract_yaml, released
+from synth.release.published import contract_yaml, listed_files, released
 from synth.release.signing import SigningKey, public_pem, signing_key
 from synth.release.store import Store
 from synth.workspace import now, sha256_file
@@ -30,7 +30,8 @@ def assemble(release_dir: Path, *, contract: Contract, shards: Path, report: dic
              provenance: Mapping[str, Any], key: SigningKey | None = None) -> Manifest:
     """Write a whole release into ``release_dir``, whose last part is the version; the data set is ``contract.name``.
 
-    ``shards`` is the folder with ``train-*.parquet``; ``report`` and ``html`` are the report and its JSON twin;
+    ``shards`` is the folder of data files, Parquet tables and what they list, which becomes ``data/``; ``report``
+    and ``html`` are the report and its JSON twin;
     ``provenance`` is described at :func:`synth.release.provenance.statement`. A folder left by an interrupted try
     is replaced.
     """
@@ -40,11 +41,13 @@ def assemble(release_dir: Path, *, contract: Contract, shards: Path, report: dic
     if release_dir.exists():
         shutil.rmtree(release_dir)
     (release_dir / "data").mkdir(parents=True)
-    sources = sorted(shards.glob("train-*.parquet"))
-    if not sources:
+    sources = sorted(path for path in shards.rglob("*") if path.is_file() and not path.is_symlink())
+    if not any(path.suffix == ".parquet" for path in sources):
         raise InternalError("there are no shards to publish")
     for source in sources:
-        copy_file(source, release_dir / "data" / source.name)
+        target = release_dir / "data" / source.relative_to(shards)
+        target.parent.mkdir(parents=True, exist_ok=True)
+        copy_file(source, target)
     data, types = _describe(release_dir, contract)
     rows = sum(e.rows or 0 for e in data)
     texts = {
@@ -118,15 +121,33 @@ def _describe(release_dir: Path, contract: Contract) -> tuple[list[Entry], dict[
     """The shards as manifest entries, and the Arrow type of each column; all shards must look alike."""
     import pyarrow.parquet as pq
 
-    paths = sorted((release_dir / "data").iterdir())
+    paths = sorted((release_dir / "data").rglob("*.parquet"))
     schema = pq.read_schema(paths[0])
     if any(not pq.read_schema(p).equals(schema) for p in paths[1:]):
         raise InternalError("the shards to publish do not have the same columns")
-    if set(schema.names) - {c.name for c in released(contract)}:
+    if set(schema.names) - {*(c.name for c in released(contract)), *listed_files(contract)}:
         raise InternalError("the shards to publish have a column that the contract does not release")
-    entries = [Entry(path=f"data/{p.name}", sha256=sha256_file(p), bytes=p.stat().st_size,
+    _only_listed(release_dir / "data", paths, contract)
+    entries = [Entry(path=p.relative_to(release_dir).as_posix(), sha256=sha256_file(p), bytes=p.stat().st_size,
                      rows=pq.read_metadata(p).num_rows) for p in paths]
     return entries, {f.name: str(f.type) for f in schema}
+
+
+def _only_listed(data: Path, tables: list[Path], contract: Contract) -> None:
+    """Every data file is a table or is listed by the table beside it, and the other way round: no stray file leaves."""
+    import pyarrow.parquet as pq
+
+    columns = listed_files(contract)
+    wanted = {path.relative_to(data).as_posix() for path in tables}
+    for path in tables if columns else ():
+        present = [name for name in columns if name in pq.read_schema(path).names]
+        folder = path.parent.relative_to(data)
+        for cells in pq.read_table(path, columns=present).to_pydict().values():
+            wanted |= {(folder / name).as_posix() for name in cells if name is not None}
+    found = {path.relative_to(data).as_posix() for path in data.rglob("*") if path.is_file()}
+    if found != wanted:
+        raise InternalError(f"the files to publish are not the listed ones: {len(found - wanted)} are not listed and "
+                            f"{len(wanted - found)} are missing")
 
 
 def _result(store: Store, entry: dict[str, Any]) -> dict[str, Any]:

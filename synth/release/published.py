@@ -25,6 +25,17 @@ _SLA = ("property", "value", "valueExt", "unit", "element", "driver", "descripti
 _OURS = frozenset("synthesis." + key for key in (
     "domain", "licence", "k", "gates", "budget", "rows", "target", "task", "conditions", "constraints", "role",
     "privacy", "values", "decimals", "generate", "protected", "synthetic"))
+_PIXELS = ("size", "channels", "bits", "modality", "unit", "window", "flips", "maskClasses", "release")
+
+
+FILE_NAME, MASK_FILE_NAME = "file_name", "mask_file_name"  # Hugging Face's name for the listed file, and ours
+
+
+def listed_files(contract: Contract) -> tuple[str, ...]:
+    """The columns of the synthetic table that name files beside it; a table that lists nothing has none."""
+    if contract.pixels is None:
+        return ()
+    return (FILE_NAME, MASK_FILE_NAME) if contract.pixels.mask_classes else (FILE_NAME,)
 
 
 def released(contract: Contract) -> tuple[Column, ...]:
@@ -52,7 +63,7 @@ def public_document(contract: Contract) -> dict[str, Any]:
     table.setdefault("name", contract.name)
     table["properties"] = [_column(c, described.get(c.name, {})) for c in released(contract)]
     document["schema"] = [table]
-    document["customProperties"] = [*_custom(raw), {"property": "synthesis.synthetic", "value": True}]
+    document["customProperties"] = [*_custom(raw), *_pixels(raw), {"property": "synthesis.synthetic", "value": True}]
     return document
 
 
@@ -86,6 +97,12 @@ def _custom(raw: dict[str, Any]) -> list[dict[str, Any]]:
     """Our custom properties, without those that speak of the private source."""
     return [{"property": item["property"], "value": item.get("value")} for item in raw.get("customProperties") or []
             if item.get("property") in _OURS]
+
+
+def _pixels(raw: dict[str, Any]) -> list[dict[str, Any]]:
+    """What a user of the images needs to know of them; not where the private files are."""
+    return [{"property": "synthesis.pixels", "value": _keep(item["value"], _PIXELS)}
+            for item in raw.get("customProperties") or [] if item.get("property") == "synthesis.pixels"]
 
 
 def _keep(raw: dict[str, Any], keys: tuple[str, ...]) -> dict[str, Any]:
