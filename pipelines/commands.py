@@ -6,7 +6,7 @@ import os
 import re
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from pipelines import road
 from pipelines.home import check_store, harden, use_workspace
@@ -15,15 +15,12 @@ from synth.errors import Problems, UserError, private_boundary
 from synth.progress import for_terminal
 from synth.workspace import Run, Workspace
 
-if TYPE_CHECKING:
-    import pyarrow as pa
-
 NOT_JUDGED = "note: these rows did not pass the gates themselves; only a release did, so use one where that matters"
 
 
 def init(data: str, name: str, folder: Path, force: bool) -> None:
     """Draft ``folder/name.yaml``."""
-    from synth.contract.draft import draft
+    from synth.domain import recognised
 
     if not re.fullmatch(r"[a-z0-9][a-z0-9_-]{0,99}", name):
         raise UserError("the name must be lower-case letters, digits, - and _", where="--name",
@@ -32,7 +29,7 @@ def init(data: str, name: str, folder: Path, force: bool) -> None:
     if path.exists() and not force:
         raise UserError("this contract exists already", where=str(path), todo="choose another --name, or --force")
     with private_boundary("init"):
-        text = draft(data, name)
+        text = recognised(data).draft(data, name)
     folder.mkdir(parents=True, exist_ok=True)
     path.write_text(text, encoding="utf-8")
     print(f"drafted {path}\nnext: read it, confirm what it asks for, then `synth check {path}`")
@@ -41,13 +38,13 @@ def init(data: str, name: str, folder: Path, force: bool) -> None:
 def check(path: Path) -> None:
     """All problems of a contract and its data at once."""
     from synth.contract.load import load
-    from synth.domain import domain
+    from synth.domain import fitting
     from validators import gates
 
     harden()
     with private_boundary("check"):
         contract = load(path)
-        found = domain(contract.domain).examine(contract, progress=for_terminal())
+        found = fitting(contract).examine(contract, progress=for_terminal())
         problems = [*gates.check_limits(contract), *found.problems]
     if problems:
         raise Problems(problems)
@@ -100,7 +97,7 @@ def demo(name: str, *, workspace: Path, store: str, engine: str) -> None:
 def _model_of(run_id: str, workspace: Path, *, judged: bool) -> tuple[Run, Any, Any]:
     """A run, its contract and its domain; the model must exist and, if asked, have passed the gates."""
     from synth.contract.load import load
-    from synth.domain import domain
+    from synth.domain import fitting
 
     run = Workspace(use_workspace(workspace)).run(run_id)
     record = run.read()
@@ -114,7 +111,7 @@ def _model_of(run_id: str, workspace: Path, *, judged: bool) -> tuple[Run, Any, 
     if contract.digest != record["contract_digest"]:
         raise UserError("the contract was changed since this run", where=record["contract"],
                         todo="put the contract back as it was, or start a new run")
-    return run, contract, domain(contract.domain)
+    return run, contract, fitting(contract)
 
 
 def _seed(seed: int | None) -> int:
@@ -125,48 +122,21 @@ def sample(run_id: str, rows: int, out: Path, where: list[str], balance: str | N
            workspace: Path) -> None:
     """Rows from the model of a run that passed its gates."""
     run, contract, plug = _model_of(run_id, workspace, judged=True)
-    _check_suffix(out)
+    plug.check_output(contract, out)
     with private_boundary("sample", run.private_log):
-        table = plug.sample(contract, run.stage_folder("ingest"), run.stage_folder("fit"), rows, seed=_seed(seed),
-                            where=where, balance=balance, progress=for_terminal())
-        _write(table, out)
-    print(f"{table.num_rows:,} synthetic rows in {out}\n{NOT_JUDGED}")
+        count = plug.sample(contract, run.stage_folder("ingest"), run.stage_folder("fit"), rows, out,
+                            seed=_seed(seed), where=where, balance=balance, progress=for_terminal())
+    print(f"{count:,} synthetic rows in {out}\n{NOT_JUDGED}")
 
 
 def impute(run_id: str, file: Path, out: Path, seed: int | None, workspace: Path) -> None:
     """The table of ``file`` with its missing cells drawn from the model."""
     run, contract, plug = _model_of(run_id, workspace, judged=False)
-    _check_suffix(out)
+    plug.check_output(contract, out)
     with private_boundary("impute", run.private_log):
-        table = plug.impute(contract, run.stage_folder("ingest"), run.stage_folder("fit"), str(file),
+        count = plug.impute(contract, run.stage_folder("ingest"), run.stage_folder("fit"), str(file), out,
                             seed=_seed(seed), progress=for_terminal())
-        _write(table, out)
-    print(f"{table.num_rows:,} rows in {out}; it holds the private rows of {file}, so keep it as they are kept\n"
-          f"{NOT_JUDGED}")
-
-
-def _check_suffix(out: Path) -> None:
-    if out.suffix not in (".parquet", ".csv"):
-        raise UserError("the file to write must end in .parquet or .csv", where=str(out), todo="change --out")
-    if not out.absolute().parent.is_dir():
-        raise UserError("there is no folder for the file to write", where=str(out), todo="make it, or change --out")
-
-
-def _write(table: pa.Table, out: Path) -> None:
-    """Whole or not at all."""
-    from synth.tabular.export import write_csv
-
-    temporary = out.with_name(f".{out.name}.{os.getpid()}.tmp")
-    try:
-        if out.suffix == ".csv":
-            write_csv(table, temporary)
-        else:
-            import pyarrow.parquet as parquet
-
-            parquet.write_table(table, temporary, compression="zstd", write_statistics=False)
-        os.replace(temporary, out)
-    finally:
-        temporary.unlink(missing_ok=True)
+    print(f"{count:,} rows in {out}; it holds the private rows of {file}, so keep it as they are kept\n{NOT_JUDGED}")
 
 
 def pull(name: str, to: Path, store: str, key: str | None) -> None:

@@ -62,7 +62,7 @@ def begin(contract_file: Path, *, workspace: Path, store: str, seed: int | None 
     the luckiest of many is a decision, so a person has to take it (``acknowledge``) and the report shows it.
     """
     from synth.contract.load import load
-    from synth.domain import domain as plug
+    from synth.domain import fitting
     from synth.errors import Problems
     from validators import gates
 
@@ -70,7 +70,7 @@ def begin(contract_file: Path, *, workspace: Path, store: str, seed: int | None 
     contract_file = contract_file.expanduser().absolute()
     with private_boundary("contract", workspace / "log.txt"):
         contract = load(contract_file)
-        plug(contract.domain)
+        fitting(contract)
         if problems := gates.check_limits(contract):
             raise Problems(problems)
         plan = gates.plan(contract)

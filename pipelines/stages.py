@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from synth.contract import Contract
-from synth.domain import Domain, domain
+from synth.domain import Domain, fitting
 from synth.errors import Rejected, UserError, private_boundary
 from synth.progress import Progress, for_terminal
 from synth.seeds import derive
@@ -49,7 +49,7 @@ class Job:
         if contract.digest != record["contract_digest"]:
             raise UserError("the contract was changed since this run began", where=record["contract"],
                             todo="start a new run, or put the contract back and resume")
-        return cls(run=run, contract=contract, plug=domain(contract.domain), seed=int(record["seed"]),
+        return cls(run=run, contract=contract, plug=fitting(contract), seed=int(record["seed"]),
                    device=record["device"], store=record["store"], progress=progress or for_terminal())
 
     def folder(self, stage: str) -> Path:

@@ -17,6 +17,7 @@ from synth.errors import UserError
 from synth.progress import Progress
 
 _MODULES = {"medical": "synth.medical.plug", "tabular": "synth.tabular.plug"}
+_FALLBACK = "tabular"  # what data is taken for that no other domain recognises
 RECIPES = {"medical": "medical/r3", "tabular": "tabular/conditional-gan"}  # what trains where a contract names none
 
 
@@ -36,6 +37,7 @@ class Domain(Protocol):
     """
 
     name: str
+    blocks: frozenset[str]  # the contract's optional blocks that this domain reads, e.g. "pixels"
 
     def ingest(self, contract: Contract, out: Path, *, progress: Progress) -> dict[str, Any]:
         """Read the private data against the contract into the domain's working form."""
@@ -67,13 +69,22 @@ class Domain(Protocol):
         For a domain of files, this is the table that lists them.
         """
 
-    def sample(self, contract: Contract, ingested: Path, fitted: Path, rows: int, *, seed: int, where: Sequence[str],
-               balance: str | None, progress: Progress) -> Any:
-        """More records from a kept model, dressed for output (a ``pyarrow.Table`` for a table)."""
+    def check_output(self, contract: Contract, out: Path) -> None:
+        """A :class:`UserError` if ``sample`` or ``impute`` cannot write to ``out``, before anything is drawn."""
 
-    def impute(self, contract: Contract, ingested: Path, fitted: Path, source: str, *, seed: int,
-               progress: Progress) -> Any:
-        """The records of ``source`` with what is missing drawn from the model, dressed for output."""
+    def sample(self, contract: Contract, ingested: Path, fitted: Path, rows: int, out: Path, *, seed: int,
+               where: Sequence[str], balance: str | None, progress: Progress) -> int:
+        """Write more records from a kept model to ``out``, whole or not at all; returns their number."""
+
+    def impute(self, contract: Contract, ingested: Path, fitted: Path, source: str, out: Path, *, seed: int,
+               progress: Progress) -> int:
+        """Write the records of ``source`` with what is missing drawn from the model; returns their number."""
+
+    def recognises(self, source: str) -> bool:
+        """True if a contract for this data should be of this domain (a look at names and suffixes, no content)."""
+
+    def draft(self, source: str, name: str) -> str:
+        """YAML of a first contract for the data, which shows no value of it."""
 
     def demo(self) -> Path:
         """Put the demo's data in place; returns the path of its contract."""
@@ -85,6 +96,26 @@ def domain(name: str) -> Domain:
         raise UserError(f"unknown domain {name!r}", todo=f"known domains: {', '.join(sorted(_MODULES))}")
     plug: Domain = importlib.import_module(_MODULES[name]).PLUG
     return plug
+
+
+def fitting(contract: Contract) -> Domain:
+    """The plug for a contract; a :class:`UserError` if the contract lacks the plug's blocks or has another's."""
+    plug = domain(contract.domain)
+    for block in ("pixels",):
+        given = getattr(contract, block) is not None
+        if given != (block in plug.blocks):
+            raise UserError(
+                f"a contract of domain {contract.domain!r} " + ("does not have" if given else "needs") +
+                f" 'synthesis.{block}'", where=str(contract.path),
+                todo=f"remove it, or correct 'synthesis.domain' (domains: {', '.join(domains())})" if given
+                else "add it; data_contracts/README.md describes it")
+    return plug
+
+
+def recognised(source: str) -> Domain:
+    """The plug that drafts a contract for this data: the first that says it is its own, else the one for tables."""
+    others = [domain(name) for name in domains() if name != _FALLBACK]
+    return next((plug for plug in others if plug.recognises(source)), domain(_FALLBACK))
 
 
 def domains() -> list[str]:

@@ -59,7 +59,8 @@ def card(contract: Contract, report: dict[str, Any], *, version: str, rows: int,
         f"---\n{front}---",
         f"# {plain(contract.name)}, synthetic, version {version}",
         f"**Every {one} was drawn from a generative model; none {shows} a person.** {rows:,} {one}s, made "
-        f"{created[:10]} from a private {source} under version {plain(contract.version)} of its contract (`contract.yaml`)"
+        f"{created[:10]} from a private {source} under version {plain(contract.version)} of its contract "
+        "(`contract.yaml`)"
         + (f", which says of it: {plain(contract.description)}" if contract.description else "."),
         "## Verdict", _verdict(report),
         "## Columns", _columns(contract),

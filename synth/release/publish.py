@@ -31,9 +31,8 @@ def assemble(release_dir: Path, *, contract: Contract, shards: Path, report: dic
     """Write a whole release into ``release_dir``, whose last part is the version; the data set is ``contract.name``.
 
     ``shards`` is the folder of data files, Parquet tables and what they list, which becomes ``data/``; ``report``
-    and ``html`` are the report and its JSON twin;
-    ``provenance`` is described at :func:`synth.release.provenance.statement`. A folder left by an interrupted try
-    is replaced.
+    and ``html`` are the report and its JSON twin; ``provenance`` is described at
+    :func:`synth.release.provenance.statement`. A folder left by an interrupted try is replaced.
     """
     version, created, key = release_dir.name, now(), key or signing_key()
     if not contents.VERSION.fullmatch(version):

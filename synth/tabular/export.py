@@ -180,6 +180,19 @@ def write_csv(table: pa.Table, path: Path) -> None:
             writer.writerows(zip(*columns, strict=True))
 
 
+def write_whole(table: pa.Table, path: Path) -> None:
+    """Write ``path`` (.csv or Parquet), whole or not at all."""
+    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    try:
+        if path.suffix == ".csv":
+            write_csv(table, temporary)
+        else:
+            pq.write_table(table, temporary, compression="zstd", write_statistics=False)
+        os.replace(temporary, path)
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
 def _csv_cells(array: pa.Array, field: pa.Field) -> list[str | None]:
     kind = field.type
     if pa.types.is_string(kind) or pa.types.is_large_string(kind):

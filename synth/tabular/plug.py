@@ -32,6 +32,7 @@ class TabularPlug:
     """See :class:`synth.domain.Domain` for the verbs of the road."""
 
     name = "tabular"
+    blocks: frozenset[str] = frozenset()
 
     def check(self, contract: Contract) -> list[UserError]:
         """The contract against its data, read once, without training."""
@@ -152,28 +153,50 @@ class TabularPlug:
             reference=frames["reference"], synthetic=synthetic.read(drawn), entities=owners, seed=seed,
             sample_again=_Sampler(fitted / "model"), totals=totals, batches=batches)
 
-    def sample(self, contract: Contract, ingested: Path, fitted: Path, rows: int, *, seed: int,
-               where: Sequence[str] = (), balance: str | None = None, progress: Progress | None = None) -> pa.Table:
+    def check_output(self, contract: Contract, out: Path) -> None:
+        """The file must end in .parquet or .csv and its folder exist."""
+        if out.suffix not in (".parquet", ".csv"):
+            raise UserError("the file to write must end in .parquet or .csv", where=str(out), todo="change --out")
+        if not out.absolute().parent.is_dir():
+            raise UserError("there is no folder for the file to write", where=str(out), todo="make it, or change --out")
+
+    def sample(self, contract: Contract, ingested: Path, fitted: Path, rows: int, out: Path, *, seed: int,
+               where: Sequence[str] = (), balance: str | None = None, progress: Progress | None = None) -> int:
         """More rows of a trained model, dressed; conditions (texts, see ``conditions.GRAMMAR``) hold in all of them."""
         import pyarrow as pa
 
         from synth.tabular.conditions import parse
-        from synth.tabular.export import dressed_batches
+        from synth.tabular.export import dressed_batches, write_whole
         from synth.tabular.generator import TableGenerator
 
         generator = TableGenerator.load(fitted / "model")
         frames = generator.sample_batches(rows, seed=derive(seed, "rows"), where=parse(where, generator.schema),
                                           balance=balance, progress=progress or Silent())
-        return pa.concat_tables(list(dressed_batches(frames, generator.schema, contract, seed=seed)))
+        table = pa.concat_tables(list(dressed_batches(frames, generator.schema, contract, seed=seed)))
+        write_whole(table, out)
+        return int(table.num_rows)
 
-    def impute(self, contract: Contract, ingested: Path, fitted: Path, source: str, *, seed: int,
-               progress: Progress | None = None) -> pa.Table:
+    def impute(self, contract: Contract, ingested: Path, fitted: Path, source: str, out: Path, *, seed: int,
+               progress: Progress | None = None) -> int:
         """The table of ``source`` with the missing cells of modelled columns filled, all others as printed."""
+        from synth.tabular.export import write_whole
         from synth.tabular.fill import fill
         from synth.tabular.generator import TableGenerator
 
         with (progress or Silent()).step("filling missing cells", 1):
-            return fill(TableGenerator.load(fitted / "model"), contract, source, seed=seed)
+            table = fill(TableGenerator.load(fitted / "model"), contract, source, seed=seed)
+        write_whole(table, out)
+        return int(table.num_rows)
+
+    def recognises(self, source: str) -> bool:
+        """Anything: what is no table is refused when it is read."""
+        return True
+
+    def draft(self, source: str, name: str) -> str:
+        """See :func:`synth.contract.draft.draft`."""
+        from synth.contract.draft import draft
+
+        return draft(source, name)
 
 
 def _phases(history: dict[str, Any]) -> list[dict[str, Any]]:

@@ -32,6 +32,7 @@ class Frame:
 
 class Plug:
     name = "fake"
+    blocks: frozenset[str] = frozenset()
 
     def __init__(self) -> None:
         self.calls: list[str] = []
