@@ -1,0 +1,124 @@
+"""The default pair: residual networks without any normalisation, after R3GAN (Huang et al. 2024).
+
+What makes them train is in the start: each residual branch ends in a convolution that is zero, and the ones before it
+are scaled down with the number of branches (Fixup, Zhang et al. 2019). The generator is a learnt constant whose
+channels the latent scales; the class goes into the latent by concatenation, and into the critic by projection
+(Miyato & Koyama 2018). A mask, where one is given, is added to the features of every grid.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from synth.medical.networks.layers import (
+    GAIN,
+    SLOPE,
+    base,
+    border,
+    conv,
+    crop,
+    grow,
+    levels,
+    linear,
+    resize,
+    shrink,
+    with_condition,
+)
+from synth.medical.shape import ImageShape
+
+CARDINALITY = 32  # channels of a group of the middle convolution; narrower groups are no faster on a processor
+
+
+class Branch(nn.Module):
+    """``x + 1x1(3x3(1x1(x)))``: the middle convolution in groups, the last one zero at the start."""
+
+    def __init__(self, dims: int, width: int, expansion: float, branches: int) -> None:
+        super().__init__()
+        inner = max(CARDINALITY, round(width * expansion) // CARDINALITY * CARDINALITY)
+        gain = GAIN * branches ** -0.25  # Fixup's L ** (-1 / (2 m - 2)) of branches with m = 3 layers
+        self.first = conv(dims, width, inner, 1, gain=gain)
+        self.middle = conv(dims, inner, inner, 3, groups=inner // CARDINALITY, gain=gain)
+        self.last = conv(dims, inner, width, 1, bias=False, gain=0.0)
+
+    def forward(self, x: Tensor) -> Tensor:
+        y = F.leaky_relu(self.first(x), SLOPE)
+        return x + self.last(F.leaky_relu(self.middle(y), SLOPE))
+
+
+class ResidualGenerator(nn.Module):
+    """Noise [B, noise], conditions [B, K] and, where there are masks, one-hot [B, classes, *size] -> [B, C, *size].
+
+    ``widths``: channels of each grid, from the coarsest to that of the image. The output is not squashed.
+    """
+
+    def __init__(self, shape: ImageShape, widths: Sequence[int], *, noise: int = 64, blocks: int = 1,
+                 expansion: float = 1.0) -> None:
+        super().__init__()
+        self.noise, self.shape, dims = noise, shape, shape.dims
+        coarse, branches = base(shape.size, levels(shape.size)), blocks * len(widths)
+        self.embed = linear(shape.conditions, noise, bias=False) if shape.conditions else None
+        self.constant = nn.Parameter(torch.randn(widths[0], *coarse))
+        self.scale = linear(noise * (2 if shape.conditions else 1), widths[0])
+        self.grids = nn.ModuleList(
+            nn.Sequential(*(Branch(dims, width, expansion, branches) for _ in range(blocks))) for width in widths)
+        self.between = nn.ModuleList(
+            nn.Identity() if a == b else conv(dims, a, b, 1, bias=False, gain=1.0)
+            for a, b in zip(widths[:-1], widths[1:], strict=True))
+        self.masks = nn.ModuleList(conv(dims, shape.classes, width, 1, gain=1.0) for width in widths
+                                   if shape.classes)
+        self.paint = conv(dims, widths[-1], shape.channels, 1, gain=1.0)
+
+    def forward(self, noise: Tensor, condition: Tensor, mask: Tensor | None = None) -> Tensor:
+        latent = noise if self.embed is None else with_condition(noise, self.embed(condition))
+        scale = self.scale(latent)
+        x = self.constant * scale.reshape(*scale.shape, *[1] * self.shape.dims)
+        x = x.contiguous(memory_format=torch.channels_last if self.shape.dims == 2 else torch.channels_last_3d)
+        whole = None if mask is None else border(mask, [side << len(self.between) for side in x.shape[2:]])
+        for i, grid in enumerate(self.grids):
+            if i:
+                x = grow(self.between[i - 1](x))
+            if whole is not None:
+                x = x + self.masks[i](resize(whole, x.shape[2:]))
+            x = grid(x)
+        return crop(self.paint(F.leaky_relu(x, SLOPE)), self.shape.size)
+
+
+class ResidualCritic(nn.Module):
+    """Images [B, C, *size], conditions [B, K] and masks [B, classes, *size] or None -> scores [B]."""
+
+    def __init__(self, shape: ImageShape, widths: Sequence[int], *, blocks: int = 1, expansion: float = 1.0) -> None:
+        super().__init__()
+        self.shape, dims = shape, shape.dims
+        doublings = levels(shape.size)
+        coarse = base(shape.size, doublings)
+        self.whole = tuple(side << doublings for side in coarse)
+        fine_first, branches = list(widths)[::-1], blocks * len(widths)
+        self.read = conv(dims, shape.channels + shape.classes, fine_first[0], 1, gain=1.0)
+        self.grids = nn.ModuleList(
+            nn.Sequential(*(Branch(dims, width, expansion, branches) for _ in range(blocks))) for width in fine_first)
+        self.between = nn.ModuleList(
+            nn.Identity() if a == b else conv(dims, a, b, 1, bias=False, gain=1.0)
+            for a, b in zip(fine_first[:-1], fine_first[1:], strict=True))
+        kind = nn.Conv2d if dims == 2 else nn.Conv3d
+        self.gather = kind(fine_first[-1], fine_first[-1], coarse, groups=fine_first[-1], bias=False)
+        nn.init.normal_(self.gather.weight, std=1 / math.sqrt(math.prod(coarse)))
+        self.score = linear(fine_first[-1], 1)
+        self.project = linear(shape.conditions, fine_first[-1], bias=False) if shape.conditions else None
+
+    def forward(self, images: Tensor, condition: Tensor, mask: Tensor | None = None) -> Tensor:
+        x = border(images if mask is None else torch.cat([images, mask.to(images.dtype)], 1), self.whole)
+        x = self.read(x)
+        for i, grid in enumerate(self.grids):
+            if i:
+                x = self.between[i - 1](shrink(x))
+            x = grid(x)
+        features = F.leaky_relu(self.gather(x).flatten(1), SLOPE)
+        score = self.score(features).squeeze(1)
+        if self.project is not None:
+            score = score + (self.project(condition) * features).sum(1) / math.sqrt(features.shape[1])
+        return score
