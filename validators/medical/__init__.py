@@ -1,0 +1,1 @@
+"""The gates for sets of images and volumes."""

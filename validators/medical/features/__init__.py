@@ -1,0 +1,100 @@
+"""Feature spaces in which sets of images are compared.
+
+An extractor maps stored pixels to vectors; a :class:`Space` is an extractor with the scaling learned from the real
+reference part. No extractor may be a network that a recipe trained against: distances in such a space flatter the
+generator (Kynkaanniemi et al., "The role of ImageNet classes in Frechet inception distance", ICLR 2023). A Frechet
+distance may be called FID in an Inception space only, which a user would have to bring: see :func:`register`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from synth.errors import UserError
+from synth.medical.evidence import Images
+from validators.medical.memo import memo
+
+BATCH = 64  # images at a time: bounds the memory whatever the size of the set
+FARTHEST = 20.0  # standard deviations beyond which a feature counts as just far
+
+
+class Extractor(Protocol):
+    """Images to vectors, the same for the same pixels whatever else is in the batch."""
+
+    name: str  # in ids of findings
+    title: str  # for a person; only an Inception network's may say FID
+    version: str  # changes whenever the figures would
+    method: str  # one sentence: network, weights, input normalisation, resolution
+    columns: bool  # True: each feature has a scale of its own; False: one scale for all, as networks' features have
+
+    def features(self, pixels: NDArray[np.uint16]) -> NDArray[np.float32]:
+        """float32 [n, d] of stored pixels [n, channels, *size]."""
+
+
+_EXTRACTORS: dict[str, Extractor] = {}
+
+
+def register(extractor: Extractor) -> Extractor:
+    """Make an extractor known by its name; a user's own network comes in here."""
+    _EXTRACTORS[extractor.name] = extractor
+    return extractor
+
+
+def extractor(name: str) -> Extractor:
+    """The extractor called ``name``; a :class:`UserError` lists the known ones otherwise."""
+    if not _EXTRACTORS:
+        from validators.medical.features.efficientnet import EfficientNetLite
+        from validators.medical.features.radiomics import Radiomics
+
+        for kind in (EfficientNetLite(), Radiomics()):
+            _EXTRACTORS.setdefault(kind.name, kind)
+    if name not in _EXTRACTORS:
+        raise UserError(f"there is no feature extractor {name!r}", todo=f"known: {', '.join(sorted(_EXTRACTORS))}")
+    return _EXTRACTORS[name]
+
+
+def raw(images: Images, name: str) -> NDArray[np.float32]:
+    """Features of a set of images as the extractor gives them, float32 [n, d]; computed once a set."""
+    return memo(images, ("features", name), lambda: _extract(images.pixels, extractor(name)))
+
+
+def batches(pixels: NDArray[np.uint16], size: int = BATCH) -> Iterator[NDArray[np.uint16]]:
+    """Consecutive chunks; a chunk of a memory-mapped array is read when it is asked for."""
+    for begin in range(0, len(pixels), size):
+        yield np.asarray(pixels[begin : begin + size])
+
+
+def _extract(pixels: NDArray[np.uint16], kind: Extractor) -> NDArray[np.float32]:
+    found = [kind.features(chunk) for chunk in batches(pixels)]
+    return np.concatenate(found) if found else np.zeros((0, 1), np.float32)
+
+
+@dataclass(frozen=True)
+class Space:
+    """Features centred and scaled by a real reference set, so that a typical squared length is their number."""
+
+    name: str
+    centre: NDArray[np.float64]
+    scale: NDArray[np.float64]  # of the columns kept
+    kept: NDArray[np.bool_]  # features that vary at all in the reference set
+
+    @classmethod
+    def fit(cls, reference: Images, name: str) -> Space:
+        """Learn the scaling from the images of ``reference``."""
+        found = raw(reference, name).astype(np.float64)
+        centre, spread = found.mean(axis=0), found.std(axis=0)
+        kept = spread > 1e-6 * max(float(spread.max()), 1e-12)
+        shared = float(np.sqrt(np.mean(spread[kept] ** 2))) if kept.any() else 1.0
+        columns = extractor(name).columns
+        scale = spread[kept] if columns else np.full(int(kept.sum()), shared)
+        return cls(name, centre[kept], scale, kept)
+
+    def of(self, images: Images) -> NDArray[np.float32]:
+        """Scaled features, float32 [n, kept]."""
+        scaled = (raw(images, self.name)[:, self.kept] - self.centre) / self.scale
+        return np.clip(scaled, -FARTHEST, FARTHEST).astype(np.float32)
