@@ -40,6 +40,13 @@ class Gate:
 
 
 GATES: dict[str, tuple[Gate, ...]] = {
+    "medical": (
+        Gate("contract", "validators.medical.contract"),
+        Gate("fidelity", "validators.medical.fidelity"),
+        Gate("diversity", "validators.medical.diversity"),
+        Gate("downstream", "validators.medical.downstream"),
+        Gate("leakage", "validators.medical.leakage"),
+    ),
     "tabular": (
         Gate("contract", "validators.contract"),
         Gate("fidelity", "validators.fidelity"),

@@ -15,7 +15,7 @@ from typing import Any
 from synth.contract.model import Contract
 from synth.errors import InternalError
 from validators.finding import Finding, GateResult, Verdict, overall
-from validators.report import context
+from validators.report import context, tiles
 from validators.report.disclosure import disclosure_check, plain, rounded, tidy, tidy_picture
 from validators.report.words import CAVEAT, finite
 
@@ -144,13 +144,15 @@ def _summary(result: GateResult) -> dict[str, Any]:
 def _gate(result: GateResult, people: float | None, k: int) -> dict[str, Any]:
     findings = []
     for finding in result.findings:
+        shown = [tiles.clean(p) for p in finding.detail.get("pictures") or [] if p.get("kind") == "images"]
         entry = plain(asdict(finding))
         pictures = tidy(entry["detail"].pop("pictures", None) or [], k)
         detail = tidy(entry.pop("detail"), k)
         entry["n"] = rounded(finding.n, k)
         entry["margin"] = margin(entry)
         entry["p_value"] = finite(detail.get("p_value"))  # what decides where a test has no limit of its own
-        entry["pictures"] = [tidy_picture(p, finite(entry["n"]) or people, k) for p in pictures if isinstance(p, dict)]
+        entry["pictures"] = shown + [tidy_picture(p, finite(entry["n"]) or people, k) for p in pictures
+                                     if isinstance(p, dict) and p.get("kind") != "images"]
         entry["detail"] = detail
         findings.append(entry)
     return {"gate": result.gate, "title": result.title, "question": result.question, "verdict": result.verdict,

@@ -10,16 +10,17 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from synth.contract.model import DEFAULT_K, Contract, FixedCombinations, Inequality, Privacy
+from synth.contract.pixels import Pixels, Window
 from validators.finding import GateResult
 from validators.report.disclosure import plain, rounded, share_of, tidy
 from validators.report.words import finite, plural
 
 ACCESS = (
-    ("Synthetic table, its card, contract, manifest and signature, this report",
+    ("Synthetic data, their card, contract, manifest and signature, this report",
      "Whoever may read the release store", "The release folder"),
     ("Generator weights", "Operators of the workspace; they are not part of the release",
      "The private half of the workspace (mode 0700)"),
-    ("Private table, splits, critic, checkpoints, private log", "Operators of the workspace",
+    ("Private data, splits, critic, checkpoints, private log", "Operators of the workspace",
      "The private half of the workspace (mode 0700)"),
 )
 PARTS = ("train", "holdout", "reference")
@@ -53,7 +54,9 @@ def source(contract: Contract, record: Mapping[str, Any], splits: list[dict[str,
     ]
     return {
         "controller": contract.raw.get("tenant"), "licence": contract.licence,
-        "purpose": contract.purpose, "unit_of_privacy": contract.entity or "every row is one entity",
+        "purpose": contract.purpose, "unit_of_privacy": contract.entity or (
+            "every row is one entity" if contract.pixels is None
+            else "every file is a patient of its own, as the contract asserts"),
         "rows": rounded(record.get("rows"), contract.k), "entities": rounded(record.get("entities"), contract.k),
         "splits": splits, "split_rule": "disjoint by entity, decided before training"
         + (", stratified by the target" if contract.target else ""),
@@ -63,7 +66,17 @@ def source(contract: Contract, record: Mapping[str, Any], splits: list[dict[str,
             if kind is not Privacy.NONE
         },
         "excluded": [c["name"] for c in columns if c["output"] == "dropped"],
+        **({} if contract.pixels is None else {"pixels": pixels(contract.pixels)}),
     }
+
+
+def pixels(block: Pixels) -> dict[str, Any]:
+    """What the contract says of the images."""
+    window = block.window.value if isinstance(block.window, Window) else f"{block.window[0]:g} to {block.window[1]:g}"
+    return {"modality": block.modality or "not stated", "size": " x ".join(map(str, block.size)),
+            "channels": block.channels, "window": f"{window} {block.unit}".strip(), "bits": block.bits,
+            "left_and_right_exchangeable": block.flips, "mask_classes": block.mask_classes,
+            "released_as": block.release.value}
 
 
 def _columns_seen(record: Mapping[str, Any]) -> list[Mapping[str, Any]]:
@@ -129,11 +142,11 @@ def threat_model(contract: Contract, results: Sequence[GateResult], plan: Mappin
     sensitive = [c.name for c in contract.columns if c.privacy is Privacy.SENSITIVE]
     not_tested = {r.title: list(r.not_tested) for r in results if r.not_tested}
     return {
-        "adversary": "Holds the whole synthetic table, this report, the contract and the source code; knows other "
+        "adversary": "Holds the whole synthetic data set, this report, the contract and the source code; knows other "
                      "people of the same population; knows some or all columns of the person looked for.",
         "access": "The release only: neither the generator, nor its critic, nor any way to ask them.",
         "targets": [
-            "Copies: is a real row in the release?",
+            "Copies: is a real record in the release?",
             "Membership: was this person in the training data?",
             "Attributes: " + (f"what is the person's {', '.join(sensitive)}?" if sensitive else
                               "no column is declared sensitive, so nothing is looked for here."),

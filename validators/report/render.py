@@ -14,7 +14,7 @@ from typing import Any
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
 
-from validators.report import charts, svg, words
+from validators.report import charts, svg, tiles, words
 
 HERE = Path(__file__).parent
 PICTURE_BUDGET = 260_000  # letters of pictures on the page; what is left out stays in report.json
@@ -42,7 +42,7 @@ def headline(report: Mapping[str, Any]) -> str:
     gates: Sequence[Mapping[str, Any]] = verdict["gates"]
     judged = sum(gate["judged"] for gate in gates)
     if not gates:
-        return "No gate was run, so nothing is known about this table. What was not judged is not released."
+        return "No gate was run, so nothing is known about this data set. What was not judged is not released."
     if verdict["overall"] == "pass":
         return (f"{'The gate' if len(gates) == 1 else f'All {_in_words(len(gates))} gates'} passed. Each of the "
                 f"{judged} judged figures is on the right side of its limit, also at the bad end of its interval.")
@@ -108,6 +108,8 @@ def _figure(picture: Mapping[str, Any], key: str) -> dict[str, Any] | None:
         return {"kind": kind, "title": title, "columns": [_label(c) for c in picture.get("columns", [])], "rows": rows,
                 "numeric": numeric, "more": max(len(picture.get("rows", [])) - TABLE_ROWS, 0),
                 "quiet": quiet, "fold": quiet or len(rows) > TABLE_SHOWN, "size": size, "wide": True}
+    if kind == "images":
+        return tiles.figure(picture)
     drawing = charts.draw(dict(picture), key)
     if not drawing:
         return None

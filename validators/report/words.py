@@ -21,7 +21,7 @@ VERDICTS: dict[str, dict[str, str]] = {
 GLOSSARY: tuple[tuple[str, str], ...] = (
     ("Value and interval", "What was measured, and the range in which it plausibly lies at the level stated "
      "(95 % unless said otherwise). Entities (people, households) are resampled for it, not rows."),
-    ("Floor", "The same figure for a fresh sample of real rows that the generator never saw. No synthetic table can "
+    ("Floor", "The same figure for a fresh sample of real records that the generator never saw. No synthetic set can "
      "be expected to do better, so figures are read as their distance from the floor."),
     ("Limit", "Fixed before training and hashed into the plan. A figure passes only if the bad end of its interval, "
      "not just the value, is on the right side of the limit: the burden is on the release."),
@@ -29,7 +29,7 @@ GLOSSARY: tuple[tuple[str, str], ...] = (
      "there were too few rows. It blocks a release exactly like a failure. A release needs every gate."),
     ("Power", "The smallest effect that the test would have found with the rows it had. A test without power that "
      "finds nothing says nothing."),
-    ("Train, holdout, reference", "Three parts of the real table that share no entity. The generator learns from train "
+    ("Train, holdout, reference", "Three parts of the real data that share no entity. The generator learns from train "
      "alone; holdout and reference give floors and controls."),
     ("Synthetic, real", "Synthetic values are drawn filled, real values as an outline or a tick. Real figures stand "
      "for at least k entities each; outer bins are open, so that no smallest or largest value is shown."),
