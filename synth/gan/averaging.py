@@ -16,10 +16,11 @@ class Average:
         self.module = copy.deepcopy(source).requires_grad_(False).eval()
 
     @torch.no_grad()
-    def update(self, source: nn.Module) -> None:
-        """One step towards the current weights."""
+    def update(self, source: nn.Module, decay: float | None = None) -> None:
+        """One step towards the current weights, at ``decay`` if a schedule states it."""
         self.steps += 1
-        decay = min(self.decay, self.steps / (self.steps + 10))
+        if decay is None:
+            decay = min(self.decay, self.steps / (self.steps + 10))
         torch._foreach_lerp_(list(self.module.parameters()), list(source.parameters()), 1 - decay)
         for mine, theirs in zip(self.module.buffers(), source.buffers(), strict=True):
             mine.copy_(theirs)

@@ -45,7 +45,13 @@ def flatten(name: str, optimiser: torch.optim.Optimizer) -> dict[str, Tensor]:
 def unflatten(name: str, optimiser: torch.optim.Optimizer, tensors: dict[str, Tensor], device: torch.device) -> None:
     """Put back what :func:`flatten` took out; rates are set by the loop at every step."""
     states: dict[int, dict[str, Tensor]] = {}
+    parameters = [parameter for group in optimiser.param_groups for parameter in group["params"]]
     for key, value in part(tensors, name, device).items():
         index, _, field = key.partition("/")
-        states.setdefault(int(index), {})[field] = value.cpu() if field == "step" else value
+        like = parameters[int(index)]
+        if field == "step":
+            value = value.cpu()
+        elif value.shape == like.shape:  # moments lie in memory as their parameter does (fused optimisers rely on it)
+            value = torch.empty_like(like).copy_(value)
+        states.setdefault(int(index), {})[field] = value
     optimiser.load_state_dict({"state": states, "param_groups": optimiser.state_dict()["param_groups"]})

@@ -1,4 +1,7 @@
-"""A recipe is data: who plays, what they minimise, for how long. The one loop in :mod:`.trainer` runs it."""
+"""A recipe is data: who plays, what they minimise, for how long. The one loop in :mod:`.trainer` runs it.
+
+What cannot work is refused by :mod:`.checks` before anything trains.
+"""
 
 from __future__ import annotations
 
@@ -6,33 +9,60 @@ import dataclasses
 from dataclasses import dataclass
 from typing import Any
 
-from torch import nn
-
 from synth.errors import UserError
-from synth.gan.objectives import OBJECTIVES
-from synth.gan.penalties import PENALTIES
+
+Weights = tuple[tuple[str, float], ...]
+RAMPS = ("rate", "penalty", "augment", "noise", "adversarial", "terms")  # the loop's own; players may offer more
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Phase:
-    """One stretch of training with fixed terms. Lengths are in generator steps of ``batch`` records."""
+    """One stretch of training with fixed terms. Lengths are in generator steps of ``batch`` records.
+
+    Images seen by a phase are its generator steps times ``batch``. A ramp is (what, from, to, images): a factor on
+    a rate, the penalties, the probability of augmentation, the instance noise, the adversarial weight, the players'
+    terms, or on what the players offer ("condition"), which goes from one value to the other along half a cosine
+    within the phase's first ``images`` images and stays there.
+    """
 
     name: str
     steps: int = 0  # 0: the domain derives it from the shape of the data
     batch: int = 500
+    seconds: float = 0.0  # ends the phase by the clock, for benchmarks at equal time; not reproducible. 0: no limit
+
     objective: str | None = None  # of OBJECTIVES; None: no critic in this phase
     adversarial: float = 1.0  # weight of the objective in the generator's loss
+    smoothing: float = 0.0  # real records' target is 1 - smoothing (one-sided; Salimans et al. 2016)
     likelihood: float = 0.0  # weight of the likelihood term in the generator's loss
-    penalties: tuple[tuple[str, float], ...] = ()  # of PENALTIES, with weights
+    terms: Weights = ()  # of the players, in the generator's loss
+    critic_terms: Weights = ()  # of the players, in the critic's loss
+    penalties: Weights = ()  # of PENALTIES, with weights
+    penalty_every: int = 1  # critic steps between penalties, whose weight is multiplied by as much (lazy)
+    clip: float = 0.0  # bound of every weight of the critic after each of its steps (WGAN); 0: none
     critic_steps: int = 1  # critic steps before each generator step
     critic_lead: int = 0  # critic steps before the first generator step
+
     generator_rate: float = 2e-4
     critic_rate: float = 2e-4
     betas: tuple[float, float] = (0.0, 0.9)
     decay: float = 0.0  # weight decay of the generator (AdamW)
     anneal: bool = False  # cosine to a twentieth of the rate
-    average: float = 0.99  # decay of the weight average that is validated and released
+    ramps: tuple[tuple[str, float, float, int], ...] = ()
+
+    augment: tuple[str, ...] = ()  # operations of OPERATIONS on what the critic sees, real and generated alike
+    augment_probability: float = 1.0  # of each operation on each record; with a target, where it starts from
+    augment_target: float = 0.0  # adaptive (ADA): the sign statistic aimed at, e.g. .6; 0: fixed (DiffAugment)
+    augment_speed: int = 500_000  # images within which the adaptive probability could go from 0 to 1
+    noise: float = 0.0  # standard deviation of the noise on what the critic sees (instance noise)
+
+    average: float = 0.99  # decay a step of the weight average that is validated and released
+    half_life: float = 0.0  # of that average in images, at most a twentieth of those seen; 0: ``average``
+    precision: str = "float32"  # or "bfloat16": autocast of both networks
+    penalty_precision: str = "float32"  # or "bfloat16"
+    channels_last: bool = False  # memory format of both networks and of what the critic sees
+
     validate_every: int = 0  # steps between validations; 0: at the end only
+    watch_every: int = 0  # steps between calls of the players' ``watch``; 0: with each validation
     patience: int = 0  # validations without a gain before the phase ends (and every half of it, half the rate); 0: none
 
 
@@ -62,17 +92,21 @@ class Recipe:
 
     @classmethod
     def from_json(cls, data: dict[str, Any]) -> Recipe:
-        """The inverse of :meth:`to_json`."""
-        phases = tuple(Phase(**{**p, "penalties": tuple((n, w) for n, w in p["penalties"]), "betas": tuple(p["betas"])})
-                       for p in data["phases"])
-        return cls(**{**data, "phases": phases, "settings": tuple((n, v) for n, v in data["settings"])})
+        """The inverse of :meth:`to_json`; fields that the data does not have take their defaults."""
+        phases = tuple(Phase(**{name: _frozen(value) for name, value in phase.items()}) for phase in data["phases"])
+        return cls(**{**data, "phases": phases, "settings": _frozen(data["settings"])})
+
+
+def _frozen(value: Any) -> Any:
+    return tuple(_frozen(part) for part in value) if isinstance(value, list | tuple) else value
 
 
 def with_options(recipe: Recipe, options: tuple[tuple[str, float | str | bool], ...]) -> Recipe:
-    """The recipe with fields replaced by name: a setting, ``pack``, or ``PHASE.FIELD``; checked."""
+    """The recipe with fields replaced by name: a setting, ``pack``, ``PHASE.FIELD``, or ``PHASE.PENALTY`` and
+    ``PHASE.TERM`` for a weight; a :class:`UserError` if there is no such option."""
     phases = {phase.name: phase for phase in recipe.phases}
     settings = dict(recipe.settings)
-    known = [*settings, "pack", *(f"{p}.{f}" for p in phases for f in _tunable())]
+    known = [*settings, "pack", *(f"{n}.{f}" for n, p in phases.items() for f in (*_tunable(), *_weights(p)))]
     for name, value in options:
         where, _, field = name.partition(".")
         if name in settings:
@@ -82,14 +116,24 @@ def with_options(recipe: Recipe, options: tuple[tuple[str, float | str | bool], 
         elif where in phases and field in _tunable():
             current = getattr(phases[where], field)
             phases[where] = dataclasses.replace(phases[where], **{field: _coerce(name, value, current)})
+        elif where in phases and field in (weights := _weights(phases[where])):
+            group = weights[field]
+            named: dict[str, float] = dict(getattr(phases[where], group)) | {field: _coerce(name, value, 1.0)}
+            replaced: dict[str, Any] = {group: tuple(named.items())}
+            phases[where] = dataclasses.replace(phases[where], **replaced)
         else:
             raise UserError(f"recipe {recipe.name!r} has no option {name!r}", todo=f"options: {', '.join(known)}")
     return dataclasses.replace(recipe, phases=tuple(phases.values()), settings=tuple(settings.items()))
 
 
 def _tunable() -> tuple[str, ...]:
-    fixed = ("name", "objective", "penalties", "betas", "validate_every")
+    fixed = ("name", "objective", "penalties", "betas", "validate_every", "terms", "critic_terms", "ramps", "augment")
     return tuple(f.name for f in dataclasses.fields(Phase) if f.name not in fixed)
+
+
+def _weights(phase: Phase) -> dict[str, str]:
+    """The names whose weight a phase states, and the field that states it."""
+    return {name: field for field in ("critic_terms", "terms", "penalties") for name, _ in getattr(phase, field)}
 
 
 def _coerce(name: str, value: Any, like: Any) -> Any:
@@ -99,35 +143,3 @@ def _coerce(name: str, value: Any, like: Any) -> Any:
     if isinstance(like, int) and not isinstance(like, bool) and value != int(value):
         raise UserError(f"option {name!r} must be a whole number")
     return type(like)(value)
-
-
-def check(recipe: Recipe, critic: nn.Module | None) -> None:
-    """Refuse, with the reason, a recipe that cannot work; all problems at once."""
-    problems = []
-    for phase in recipe.phases:
-        where = f"recipe {recipe.name!r}, phase {phase.name!r}"
-        if phase.objective is not None and phase.objective not in OBJECTIVES:
-            problems.append(f"{where}: unknown objective {phase.objective!r} (known: {', '.join(OBJECTIVES)})")
-        problems += [f"{where}: unknown penalty {name!r} (known: {', '.join(PENALTIES)})"
-                     for name, _ in phase.penalties if name not in PENALTIES]
-        if phase.objective is None and phase.likelihood <= 0:
-            problems.append(f"{where}: neither an objective nor a likelihood, so there is nothing to learn from")
-        if phase.objective is None and phase.penalties:
-            problems.append(f"{where}: penalties on a critic that does not train")
-        if phase.objective == "wasserstein" and not any(n == "gradient" for n, w in phase.penalties if w > 0):
-            problems.append(f"{where}: a Wasserstein critic needs the gradient penalty,"
-                            " or its scores grow without bound")
-        if phase.objective is not None and critic is None:
-            problems.append(f"{where}: an objective needs a critic")
-        if phase.batch < 1 or phase.batch % recipe.pack:
-            problems.append(f"{where}: the batch of {phase.batch} does not divide into packs of {recipe.pack}")
-        if phase.steps < 1 or not 0 <= phase.average < 1:
-            problems.append(f"{where}: steps must be positive and the average's decay in [0, 1)")
-        if critic is not None and any(w > 0 for _, w in phase.penalties):
-            mixing = sorted({type(m).__name__ for m in critic.modules()
-                             if isinstance(m, nn.modules.batchnorm._BatchNorm)})
-            if mixing:
-                problems.append(f"{where}: a gradient penalty is defined per record, but {mixing[0]} in the critic"
-                                " mixes the records of a batch; use LayerNorm or none")
-    if problems:
-        raise UserError("\n".join(problems))

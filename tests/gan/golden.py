@@ -24,6 +24,7 @@ import torch
 from torch import Tensor, nn
 
 from synth.contract.model import Role, Training
+from synth.gan.recipe import Recipe
 from synth.gan.trainer import Trainer
 from synth.seeds import generator
 from synth.tabular import model, networks, rows
@@ -68,14 +69,14 @@ class Watched(Trainer):
 
     def _phase(self, index: int, resumed: bool) -> None:
         critic = self.players.critic
-        before = self.candidates[-1] if index else _copy(self.players.generator)
+        before = self.books.candidates[-1] if index else _copy(self.players.generator)
         judge = _copy(critic) if critic is not None else {}
         super()._phase(index, resumed)
         moved = {"generator": _distance(_copy(self.players.generator), before),
-                 "average": _distance(_copy(self.average.module), before)}
+                 "average": _distance(_copy(self.books.average.module), before)}
         if critic is not None:
             moved["critic"] = _distance(_copy(critic), judge)
-        self.history["phases"][-1]["moved"] = moved
+        self.books.history["phases"][-1]["moved"] = moved
 
 
 def _copy(module: nn.Module) -> dict[str, Tensor]:
@@ -107,7 +108,8 @@ def play(name: str) -> dict[str, Any]:
 
 def differences(made: dict[str, Any], kept: dict[str, Any]) -> dict[str, float]:
     """Every figure's difference in units of its tolerance; above 1 is a change, infinite one of the schedule."""
-    out = {key: 0.0 if made[key] == kept[key] else math.inf for key in ("recipe", "released", "large_table")}
+    out = {key: 0.0 if made[key] == kept[key] else math.inf for key in ("recipe", "released")}
+    out["large_table"] = 0.0 if _recipe(made) == _recipe(kept) else math.inf
     out["phases"] = 0.0 if [p["name"] for p in made["phases"]] == [p["name"] for p in kept["phases"]] else math.inf
     for mine, theirs in zip(made["phases"], kept["phases"], strict=False):
         where = mine["name"]
@@ -125,6 +127,11 @@ def differences(made: dict[str, Any], kept: dict[str, Any]) -> dict[str, float]:
                 gap = np.abs(value - kept_value) / (ABSOLUTE + RELATIVE * np.abs(kept_value))
                 out[f"{where}.{key}"] = float(np.nan_to_num(gap, nan=np.inf).max())
     return out
+
+
+def _recipe(figures: dict[str, Any]) -> Recipe:
+    """Fields that came after a file was written have their defaults in it."""
+    return Recipe.from_json(figures["large_table"])
 
 
 def file(name: str) -> Path:

@@ -12,9 +12,10 @@ from torch import Tensor, nn
 from synth.errors import InternalError, UserError
 from synth.gan import trainer as trainers
 from synth.gan.averaging import Average
+from synth.gan.checks import check
 from synth.gan.objectives import OBJECTIVES
 from synth.gan.penalties import gradient_penalty, r1, r2
-from synth.gan.recipe import Phase, Recipe, check, with_options
+from synth.gan.recipe import Phase, Recipe, with_options
 from synth.gan.trainer import Trainer
 from synth.progress import Silent
 
@@ -177,7 +178,7 @@ def test_history_says_what_each_phase_did() -> None:
 @pytest.mark.parametrize(("phase", "reason"), [
     (Phase(name="p", steps=1, objective="relativistic", penalties=(("r1", 1.0),)), "BatchNorm1d in the critic"),
     (Phase(name="p", steps=1, objective="wasserstein"), "needs the gradient penalty"),
-    (Phase(name="p", steps=1, objective="hinge"), "unknown objective"),
+    (Phase(name="p", steps=1, objective="cross"), "unknown objective"),
     (Phase(name="p", steps=1), "nothing to learn from"),
     (Phase(name="p", steps=1, likelihood=1.0, batch=501), "packs of 2"),
 ])

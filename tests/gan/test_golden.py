@@ -50,7 +50,7 @@ def test_a_changed_rate_leaves_the_tolerance() -> None:
 
     def faster(self: Trainer, phase: Phase) -> None:
         rates(self, phase)
-        for group in self.optimisers[0].param_groups:
+        for group in self.books.optimisers[0].param_groups:
             group["lr"] *= 1.1
 
     with mock.patch.object(Trainer, "_rates", faster):
