@@ -69,16 +69,16 @@ def dependence(evidence: TableEvidence, limit: float) -> Finding:
                        n=st.rounded(rows), remedy="real columns show no dependence at this size: none to keep")
     value, draws = float(kept[0] / real[0]), kept[1:] / np.where(real[1:] > 0, real[1:], np.nan)
     low, high = st.bounds(value, draws)
-    needed = st.rows_needed(rows, value, low, limit)
-    verdict = st.at_least(value, low, limit)
+    error = st.standard_error(draws)
+    verdict = st.at_least(low, high, limit)
+    needed = st.rows_to_pass(rows, value - low, error, 1.0 - limit)
     return Finding(
         id="fidelity.dependence", title=title, verdict=verdict, value=st.number(value), low=st.number(low),
         high=st.number(high), unit="ratio", floor=1.0, limit=limit, direction="at least", n=st.rounded(rows),
-        power=f"a loss of {st.detectable(st.standard_error(draws)):.3f} at n = {st.rounded(rows):,} with 80 % power",
+        power=f"a loss of {st.detectable(error):.3f} at n = {st.rounded(rows):,} with 80 % power",
         method=method,
-        remedy=(f"about {needed:,} untouched rows would settle it at this value"
-                if verdict is Verdict.INCONCLUSIVE and needed else
-                "columns are too independent: see the pairs with the largest excess; train longer"))
+        remedy=st.remedy(verdict, "columns are too independent: see the pairs with the largest excess; train longer",
+                         needed, rows, "untouched, training and synthetic rows each"))
 
 
 def _arm(binning: Binning, frame: pd.DataFrame, entities: np.ndarray,

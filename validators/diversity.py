@@ -111,15 +111,18 @@ def _balls(evidence: TableEvidence, sample: Arms, limits: Limits) -> list[Findin
         draws = (found @ weights / total) / np.maximum(floor @ weights / total, 1e-9)
         low, high = st.bounds(ratio, draws)
         error = st.standard_error(draws)
+        verdict = st.at_least(low, high, limit, enough=base > 0.05)
+        needed = st.rows_to_pass(sample.rows, ratio - low, error, 1.0 - limit)
         shown = [pictures.interval_row(name, ratio, low, high, 1.0, limit)]
         findings.append(Finding(
             id=f"diversity.{name}", title=f"{name.capitalize()} as a share of the floor", value=st.number(ratio),
             unit="ratio", low=st.number(low), high=st.number(high), floor=1.0, limit=limit, direction="at least",
-            n=st.rounded(sample.rows), verdict=st.at_least(ratio, low, limit, enough=base > 0.05),
+            n=st.rounded(sample.rows), verdict=verdict,
             method=f"{name} with {NEIGHBOURS} neighbours (Naeem et al. 2020), synthetic over reference, both against "
                    "holdout rows at the same size; paired entity bootstrap",
             power=f"a loss of {st.detectable(error):.3f} at n = {st.rounded(sample.rows):,} with 80 % power",
-            remedy="the generator leaves regions empty: train longer, or check for collapse on rare rows",
+            remedy=st.remedy(verdict, "the generator leaves regions empty: train longer, or check for collapse on rare "
+                             "rows", needed, sample.rows, "rows an arm"),
             detail={"floor_value": st.number(base), "value": st.number(float(found.mean())),
                     "pictures": [pictures.intervals(f"{name.capitalize()} over the floor", shown, "ratio")]}))
     return findings
@@ -159,7 +162,7 @@ def _categories(evidence: TableEvidence, limits: Limits) -> list[Finding]:
         low=float(len(missing)), high=float(len(missing)), floor=0.0, limit=limits.categories_missing,
         n=st.rounded(rows), method=f"labels and missing states with at least {100 * limits.category_mass:g} % of "
         "untouched real rows, looked for in the synthetic table",
-        verdict=st.at_most(float(len(missing)), float(len(missing)), limits.categories_missing, enough=enough),
+        verdict=st.at_most(len(missing), len(missing), limits.categories_missing, enough=enough),
         power=f"{checked} labels looked for; one would be absent by chance with probability {min(chance, 1):.1g}",
         remedy="a mode was dropped: check the columns named in the detail, and conditional sampling",
         detail={"absent": missing[:20], "checked": checked})]
@@ -201,14 +204,17 @@ def _rare(evidence: TableEvidence, sample: Arms, limits: Limits) -> list[Finding
     ratio = float(hits.mean() / base.mean())
     draws = (hits @ weights) / np.maximum(base @ weights, 1e-9)
     low, high = st.bounds(ratio, draws)
+    error, verdict = st.standard_error(draws), st.at_least(low, high, limits.rare_modes)
+    needed = st.rows_to_pass(sample.rows, ratio - low, error, 1.0 - limits.rare_modes)
     return [Finding(
         id="diversity.rare", title="Rare modes reproduced, as a share of the floor", value=st.number(ratio),
         unit="ratio", low=st.number(low), high=st.number(high), floor=1.0, limit=limits.rare_modes,
-        direction="at least", n=len(hits), verdict=st.at_least(ratio, low, limits.rare_modes),
+        direction="at least", n=len(hits), verdict=verdict,
         method="pairs of states with at least k entities and under 1 % of reference rows: share found among as many "
                "synthetic rows over share found among holdout rows; bootstrap over pairs of columns",
-        power=f"a loss of {st.detectable(st.standard_error(draws)):.3f} with 80 % power ({len(hits):,} rare modes)",
-        remedy="rare combinations are lost: train longer or with balanced conditions",
+        power=f"a loss of {st.detectable(error):.3f} with 80 % power ({len(hits):,} rare modes)",
+        remedy=st.remedy(verdict, "rare combinations are lost: train longer or with balanced conditions", needed,
+                         sample.rows, "rows an arm"),
         detail={"floor_value": st.number(float(base.mean())), "value": st.number(float(hits.mean()))})]
 
 
@@ -231,11 +237,15 @@ def _duplicates(evidence: TableEvidence, sample: Arms, limits: Limits) -> Findin
     value = synthetic - real
     # a bootstrap makes duplicates of its own; binomial errors of both arms, doubled variance for dependence
     error = float(np.sqrt(2 * (real * (1 - real) + synthetic * (1 - synthetic) + 2 / sample.rows) / sample.rows))
-    high, low = value + st.quantile(st.LEVEL) * error, value - st.quantile(st.LEVEL) * error
+    step = st.quantile(st.LEVEL) * error
+    low, high = value - step, value + step
+    verdict = st.at_most(low, high, limits.duplicates)
     return Finding(
         id="diversity.duplicates", title="Repeated rows beyond the real rate", value=st.number(value, 4), unit="share",
         low=st.number(low, 4), high=st.number(high, 4), floor=0.0, limit=limits.duplicates, n=st.rounded(sample.rows),
-        verdict=st.at_most(value, high, limits.duplicates),
+        verdict=verdict,
         method="rows equal to an earlier row of the same table, synthetic minus real at the same size",
-        power=f"an excess of {st.detectable(error):.3f} with 80 % power", remedy="the generator repeats itself",
+        power=f"an excess of {st.detectable(error):.3f} with 80 % power",
+        remedy=st.remedy(verdict, "the generator repeats itself",
+                         st.rows_to_pass(sample.rows, step, error, limits.duplicates), sample.rows, "rows an arm"),
         detail={"real": st.number(real), "synthetic": st.number(synthetic)})

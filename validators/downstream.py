@@ -157,10 +157,10 @@ def _task(evidence: TableEvidence, limits: Limits, target: str) -> list[Finding]
 def _loss(s: _Scores, family: str, target: str, unit: str, rows: int, limits: Limits, learnable: bool) -> Finding:
     value, low, high, error = s.difference("synthetic", "real")
     # a task that real rows cannot teach says nothing about synthetic ones, unless the synthetic rows are worse
-    verdict = st.at_least(value, low, limits.loss)
+    verdict = st.at_least(low, high, limits.loss)
     if not learnable and verdict is Verdict.PASS:
         verdict = Verdict.INFO
-    needed = st.rows_needed(rows, value, low, limits.loss)
+    needed = st.rows_to_pass(rows, value - low, error, -limits.loss)
     return Finding(
         id=f"downstream.loss.{family}", title=f"Loss on {target} when trained on synthetic rows ({family})",
         value=st.number(value), low=st.number(low), high=st.number(high), unit=unit, floor=0.0, limit=limits.loss,
@@ -168,23 +168,27 @@ def _loss(s: _Scores, family: str, target: str, unit: str, rows: int, limits: Li
         method="train on synthetic minus train on real rows, same number of rows, tested on untouched rows (holdout "
                "and reference); paired bootstrap over entities",
         power=f"a loss of {st.detectable(error):.3f} at n = {rows:,} with 80 % power",
-        remedy=(f"about {needed:,} untouched rows would settle it at this value" if needed and value > limits.loss
-                else "the dependence of the target on the other columns is lost: see the pairs of the target"),
+        remedy=st.remedy(verdict, "the dependence of the target on the other columns is lost: see the pairs of the "
+                         "target", needed, rows, "untouched rows"),
         detail={"real": st.number(s.value["real"]), "synthetic": st.number(s.value["synthetic"]),
                 "learnable": learnable})
 
 
 def _over_independent(s: _Scores, family: str, unit: str, rows: int, limits: Limits, learnable: bool) -> Finding:
     value, low, high, error = s.difference("synthetic", "independent")
-    possible = s.difference("real", "independent")[1] > limits.over_independent and learnable
+    real = s.difference("real", "independent")
+    possible = real[1] > limits.over_independent and learnable
+    # a gain of nothing is none: the bound must lie above the limit, not on it
+    verdict = st.at_least(low - 1e-9, high, limits.over_independent) if possible else Verdict.INFO
+    needed = st.rows_to_pass(rows, value - low, error, real[0] - limits.over_independent)
     return Finding(
         id=f"downstream.independent.{family}", title=f"Gain over independent columns ({family})",
         value=st.number(value), low=st.number(low), high=st.number(high), unit=unit, limit=limits.over_independent,
-        direction="at least", n=rows,
-        verdict=st.at_least(value, low - 1e-9, limits.over_independent) if possible else Verdict.INFO,
+        direction="at least", n=rows, verdict=verdict,
         method="against the same synthetic table with every column shuffled; paired bootstrap over entities",
         power=f"a gain of {st.detectable(error):.3f} at n = {rows:,} with 80 % power",
-        remedy="the synthetic table teaches no more than its marginals do")
+        remedy=st.remedy(verdict, "the synthetic table teaches no more than its marginals do", needed, rows,
+                         "untouched rows"))
 
 
 def _gain(s: _Scores, family: str, other: str, unit: str, rows: int) -> Finding:
@@ -231,16 +235,19 @@ def _surrogate(evidence: TableEvidence, limits: Limits, why: str) -> list[Findin
     draws = np.mean([s.draws["synthetic"] - s.draws["real"] for _, s in chosen], axis=0)
     low, high = st.bounds(value, draws)
     rows = st.rounded(len(evidence.holdout) + len(evidence.reference))
+    verdict, error = st.at_least(low, high, limits.loss), st.standard_error(draws)
+    needed = st.rows_to_pass(rows, value - low, error, -limits.loss)
     names = [name for name, _ in chosen]
     series: dict[str, list[float | None]] = {
         t: [st.number(s.value[t]) for _, s in chosen] for t in ("real", "synthetic", "independent")}
     return [asked, Finding(
         id="downstream.surrogate", title="Mean loss over predicted columns", value=st.number(value),
         low=st.number(low), high=st.number(high), unit="AUC or R2", floor=0.0, limit=limits.loss,
-        direction="at least", n=rows, verdict=st.at_least(value, low, limits.loss),
+        direction="at least", n=rows, verdict=verdict,
         method=f"each of {len(chosen)} columns predicted from the others by boosting: train on synthetic minus train "
                "on real, tested on untouched rows (holdout and reference); paired bootstrap over entities",
-        power=f"a mean loss of {st.detectable(st.standard_error(draws)):.3f} at n = {rows:,} with 80 % power",
-        remedy="dependences between columns are lost: see the pairs that fidelity names",
+        power=f"a mean loss of {st.detectable(error):.3f} at n = {rows:,} with 80 % power",
+        remedy=st.remedy(verdict, "dependences between columns are lost: see the pairs that fidelity names", needed,
+                         rows, "untouched rows"),
         detail={"columns": names, "pictures": [pictures.bars("Predicting a column from the others", names, series,
                                                              "AUC or R2")]})]

@@ -190,16 +190,18 @@ def _mean_and_worst(prefix: str, what: str, excess: np.ndarray, floors: np.ndarr
     averages = excess.mean(axis=0)
     value, error = float(averages[0]), st.standard_error(averages[1:])
     low, high = st.bounds(value, averages[1:])
+    verdict, arm = st.at_most(low, high, mean_limit), "rows an arm"
     mean = Finding(
         id=f"{prefix}.mean", title=f"Mean {what} error above the floor", value=st.number(value, 4), unit="share",
         low=st.number(low, 4), high=st.number(high, 4), floor=0.0, limit=mean_limit, n=st.rounded(rows),
-        verdict=st.at_most(value, high, mean_limit), method=method,
+        verdict=verdict, method=method,
         power=f"a mean excess of {st.detectable(error):.4f} at n = {st.rounded(rows):,} with 80 % power",
-        remedy=_remedy(rows, value, high, mean_limit, f"look at the {what}s with the largest excess; train longer"),
+        remedy=st.remedy(verdict, f"look at the {what}s with the largest excess; train longer",
+                         st.rows_to_pass(rows, high - value, error, mean_limit), rows, arm),
         detail={"pictures": drawn, "floor_distance": st.number(float(floors.mean()), 4)})
     lows, highs = st.simultaneous(excess[:, 0], excess[:, 1:])
-    # the item whose upper bound is highest decides: it is the one that could be worst
-    worst = int(np.argmax(highs))
+    worst = st.deciding(lows, highs, worst_limit)
+    verdict = st.at_most(float(lows[worst]), float(highs[worst]), worst_limit)
     error = max(st.standard_error(row) for row in excess[:, 1:])
     spread = float((highs - excess[:, 0]).max()) + st.quantile(0.8) * error
     order = np.argsort(-excess[:, 0])[:10]
@@ -208,21 +210,15 @@ def _mean_and_worst(prefix: str, what: str, excess: np.ndarray, floors: np.ndarr
     top = Finding(
         id=f"{prefix}.worst", title=f"Worst {what} error above the floor", value=st.number(excess[worst, 0], 4),
         unit="share", low=st.number(lows[worst], 4), high=st.number(highs[worst], 4), floor=0.0, limit=worst_limit,
-        n=st.rounded(rows), verdict=st.at_most(float(excess[:, 0].max()), float(highs[worst]), worst_limit),
+        n=st.rounded(rows), verdict=verdict,
         method=f"{method}; bounds hold for all {len(labels)} {what}s at once (max-statistic)",
         power=f"an excess of {spread:.3f} in any one {what} with 80 % power",
-        remedy=_remedy(rows, float(excess[worst, 0]), float(highs[worst]), worst_limit, f"see {labels[worst]!r} first"),
+        remedy=st.remedy(verdict, f"see {labels[worst]!r} first", st.rows_to_pass(
+            rows, float((highs - excess[:, 0]).max()), error, worst_limit), rows, arm),
         detail={"worst": labels[worst], "pictures": [pictures.table(
             f"The {len(order)} {what}s furthest above the floor", [what, "excess", "upper bound", "floor"],
             rows_of_table)]})
     return [mean, top]
-
-
-def _remedy(rows: int, value: float, bound: float, limit: float, advice: str) -> str:
-    needed = st.rows_needed(rows, value, bound, limit)
-    if value <= limit and needed and needed > rows:
-        return f"about {needed:,} rows an arm would settle it at this value"
-    return advice
 
 
 def _separation(evidence: TableEvidence, limits: Limits) -> list[Finding]:
@@ -247,14 +243,15 @@ def _separation(evidence: TableEvidence, limits: Limits) -> list[Finding]:
         _row("synthetic against training rows", fitted, None), _row("real against real (floor)", floor, None)], "AUC")]
     if rows:
         drawn.append(pictures.table("Columns that gave it away", ["column", "AUC lost when shuffled"], rows))
+    verdict = st.at_most(against.low, against.high, limits.separation)
+    needed = st.rows_to_pass(sample.rows, against.high - against.auc, against.error, limits.separation - 0.5)
     judged = Finding(
         id="fidelity.separation", title="Telling synthetic from untouched real rows", value=st.number(against.auc),
         unit="AUC", low=st.number(against.low), high=st.number(against.high), floor=st.number(floor.auc),
-        limit=limits.separation, n=st.rounded(sample.rows), method=method,
-        verdict=st.at_most(against.auc, against.high, limits.separation),
+        limit=limits.separation, n=st.rounded(sample.rows), method=method, verdict=verdict,
         power=f"an AUC of {0.5 + st.detectable(against.error):.3f} at n = {st.rounded(sample.rows):,} with 80 % power",
-        remedy=_remedy(sample.rows, against.auc, against.high, limits.separation,
-                       "mend the columns that gave it away; formats (rounding, missing cells) come first"),
+        remedy=st.remedy(verdict, "mend the columns that gave it away; formats (rounding, missing cells) come first",
+                         needed, sample.rows, "rows an arm"),
         detail={"pictures": drawn})
     beside = Finding(
         id="fidelity.separation.train", title="Telling synthetic from training rows", value=st.number(fitted.auc),

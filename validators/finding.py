@@ -1,8 +1,9 @@
 """What a gate says: findings, each with its figure, its uncertainty, its limit and what to do.
 
-A finding passes only if the *bad end* of its interval stays on the right side of the limit, so the burden
-is on the release. What could not be judged (too few rows, an uninformative test) is ``inconclusive`` and
-blocks like a failure.
+A finding passes if its whole interval is on the right side of the limit, fails if the whole interval is on
+the wrong side (a test that may only veto: at its stated significance and margin), and is ``inconclusive``
+where the interval straddles the limit or nothing could be judged. Only a pass releases, so the burden is on
+the release; and "fail" is said of a faultless table no more often than the level of the interval allows.
 """
 
 from __future__ import annotations

@@ -164,14 +164,14 @@ def _finding(found: list[_Advantage], limit: float, rows: int) -> Finding:
     """The worst guess; bounds hold for all columns and guesses at once."""
     values = np.array([a.value for a in found])
     lows, highs = st.simultaneous(values, np.array([a.draws for a in found]))
-    worst = int(np.argmax(highs))
+    worst = st.deciding(lows, highs, limit)
     error = st.standard_error(found[worst].draws)
-    verdict = st.at_most(float(values.max()), float(highs[worst]), limit)
+    verdict = st.at_most(float(lows[worst]), float(highs[worst]), limit)
     shown = []
     for name in dict.fromkeys(a.column for a in found):
         own = max((i for i, a in enumerate(found) if a.column == name), key=lambda i: highs[i])
         shown.append(pictures.interval_row(name, values[own], lows[own], highs[own], 0.0, limit))
-    needed = st.rows_needed(rows, float(values[worst]), float(highs[worst]), limit)
+    needed = st.rows_to_pass(rows, float(highs[worst] - values[worst]), error, limit)
     return Finding(
         id="leakage.inference", title="Guessing a sensitive column of training people better than of others",
         value=st.number(values[worst]), low=st.number(lows[worst]), high=st.number(highs[worst]), unit="share",
@@ -180,7 +180,6 @@ def _finding(found: list[_Advantage], limit: float, rows: int) -> Finding:
         method="learned from synthetic rows (boosting, and the five nearest rows): probability of the true class, "
                "classes weighted equally, or one minus the error in ranks; train minus untouched rows, guesses from "
                f"untouched rows as control variates; simultaneous bounds over {len(shown)} columns and two guesses",
-        remedy=(f"about {needed:,} untouched rows would settle it at this value" if needed and verdict is
-                Verdict.INCONCLUSIVE else f"{found[worst].column!r} of training people can be guessed: use a smaller "
-                                          "model, or more rows"),
+        remedy=st.remedy(verdict, f"{found[worst].column!r} of training people can be guessed: use a smaller model, or "
+                         "more rows", needed, rows, "untouched rows"),
         detail={"pictures": [pictures.intervals("Attribute inference, train over untouched rows", shown, "share")]})

@@ -22,6 +22,7 @@ from validators.diversity import neighbour_distances
 from validators.encode import Encoding, Features
 from validators.finding import Finding, GateResult, Verdict
 from validators.inference import attribute_inference
+from validators.nearness import nearness
 
 TITLE = "Leakage"
 QUESTION = "Can anybody learn from the synthetic table who was trained on, or a secret about them?"
@@ -70,6 +71,7 @@ class Limits:
     copies_excess: float = field(default=0.01, metadata={"direction": "at most", "range": (0, 1)})
     near_excess: float = field(default=0.02, metadata={"direction": "at most", "range": (0, 1)})
     distance: float = field(default=0.01, metadata={"direction": "at least", "range": (1e-9, 0.5)})
+    distance_excess: float = field(default=0.02, metadata={"direction": "at most", "range": (0, 0.5)})
     inference: float = field(default=0.03, metadata={"direction": "at most", "range": (0, 1)})
     ties: float = field(default=0.20, metadata={"direction": "at most", "range": (0, 1)})
     minimum_rows: float = field(default=300, metadata={"direction": "at least", "range": (20, 1e9)})
@@ -194,7 +196,10 @@ def _membership(evidence: TableEvidence, limits: Limits) -> list[Finding]:
         far_members, far_others, share = _isolated(views, limits)
         halves.append(half)
         isolated.append(half.part(far_members, far_others))
-    return [_distance(sides[0], limits, evidence.seed),
+    first = sides[0]
+    return [nearness(first.members, first.others, first.synthetic, first.member_entities, first.other_entities,
+                     significance=limits.distance, margin=limits.distance_excess, ties=limits.ties,
+                     seed=evidence.seed),
             worst_attack(halves, "auc", "leakage.membership.auc", "Membership inference, worst attack", limits.auc),
             worst_attack(halves, "tpr", "leakage.membership.tpr",
                          "Members found at 1 % false positives, worst attack", limits.tpr),
@@ -238,12 +243,11 @@ def worst_attack(halves: list[Half], kind: str, identity: str, title: str, limit
                        limit=limit, remedy="more holdout, reference and train entities are needed")
     names = halves[0].names
     lows, highs = st.simultaneous(found, drawn)
-    worst = int(np.argmax(highs))
+    worst = st.deciding(lows, highs, limit)
     error = max(st.standard_error(row) for row in drawn)
-    # what is expected of a leak-free table: the highest of several figures around chance
-    centre, width = min(chance + 1.2 * error, (chance + limit) / 2), float(highs[worst] - found[worst])
-    needed = st.rows_needed(rows, centre, centre + width, limit)
-    verdict = st.at_most(float(found.max()), float(highs[worst]), limit)
+    # of a leak-free table the highest of several figures around chance decides
+    needed = st.rows_to_pass(rows, float((highs - found).max()), error, limit - chance, power=0.99)
+    verdict = st.at_most(float(lows[worst]), float(highs[worst]), limit)
     shown = [pictures.interval_row(name, v, lo, hi, chance, limit)
              for name, v, lo, hi in zip(names, found, lows, highs, strict=True)]
     return Finding(
@@ -254,50 +258,7 @@ def worst_attack(halves: list[Half], kind: str, identity: str, title: str, limit
                "upper bounds (max-statistic entity bootstrap); the worst decides",
         power=f"{'an AUC' if kind == 'auc' else 'a share'} of {chance + st.detectable(error):.3f} at "
               f"{st.rounded(rows):,} others with 80 % power",
-        remedy=(f"about {needed:,} such untouched rows would bring the bound of a leak-free table below the limit"
-                if verdict is Verdict.INCONCLUSIVE and needed and needed > rows else
-                f"{names[worst]!r} recognises training rows: train shorter, use more rows or a smaller model"),
+        remedy=st.remedy(verdict, f"{names[worst]!r} recognises training rows: train shorter, use more rows or a "
+                         "smaller model", needed, rows, "such untouched rows"),
         detail={"worst": names[worst],
                 "pictures": [pictures.intervals(title.replace(", worst attack", ", by attack"), shown, unit)]})
-
-
-def _distance(views: _Views, limits: Limits, seed: int) -> Finding:
-    """Share of synthetic rows closer to train than to holdout (equal n, ties one half). It may veto only."""
-    rng = generator(seed, "leakage", "distance")
-    rows = min(len(views.members), len(views.others))
-    chosen = st.choose(views.member_entities, rows, rng)
-    to_train, near_train = _nearest(views.members.points[chosen], views.synthetic.points)
-    picked = st.choose(views.other_entities, rows, rng)
-    to_holdout, near_holdout = _nearest(views.others.points[picked], views.synthetic.points)
-    tied = np.isclose(to_train, to_holdout, rtol=1e-5, atol=1e-5)
-    closer = np.where(tied, 0.5, to_train < to_holdout)
-    # synthetic rows with the same nearest person are one piece of evidence, not many
-    owners = np.where(to_train < to_holdout, views.member_entities[chosen][near_train],
-                      -1 - views.other_entities[picked][near_holdout])
-    _, inverse = np.unique(owners, return_inverse=True)
-    value = float(closer.mean())
-    clusters = np.bincount(inverse, weights=closer - 0.5)
-    error = max(float(np.sqrt((clusters**2).sum()) / len(closer)), 1e-9)
-    p = 1 - st.NormalDist().cdf((value - 0.5) / error)
-    ties = float(tied.mean())
-    informative = ties <= limits.ties
-    # with many ties a low p still counts as evidence, a high one says nothing
-    verdict = Verdict.FAIL if p < limits.distance and value > 0.5 else Verdict.INFO
-    step = st.quantile(st.LEVEL) * error
-    note = "" if informative else f"; not informative: {100 * ties:.0f} % of distances are tied"
-    return Finding(
-        id="leakage.distance", title="Synthetic rows closer to train than to holdout (may veto, never justify)",
-        value=st.number(value), low=st.number(value - step), high=st.number(value + step), unit="share", floor=0.5,
-        n=st.rounded(rows), verdict=verdict,
-        method=f"share of synthetic rows nearer to train than to as many holdout rows, ties one half; test clustered "
-               f"by nearest person, p = {p:.2g}, a veto below {limits.distance:g}{note}",
-        power=f"a share of {0.5 + st.detectable(error, 1 - limits.distance):.3f} at n = {st.rounded(rows):,}",
-        remedy="synthetic rows hug training rows: train shorter, use more rows or a smaller model",
-        detail={"p_value": float(f"{p:.3g}"), "ties": st.number(ties)})
-
-
-def _nearest(points: np.ndarray, queries: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    from sklearn.neighbors import NearestNeighbors
-
-    distances, index = NearestNeighbors(n_neighbors=1, algorithm="brute").fit(points).kneighbors(queries)
-    return distances[:, 0].astype(np.float64), index[:, 0]

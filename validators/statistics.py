@@ -157,32 +157,56 @@ def simultaneous(values: np.ndarray, draws: np.ndarray, level: float = LEVEL) ->
     return values - lower * error, values + upper * error
 
 
-def at_most(value: float, high: float, limit: float, *, enough: bool = True) -> Verdict:
-    """Pass if the upper bound keeps the limit, fail if the estimate itself breaks it, else inconclusive."""
-    if not enough or not math.isfinite(value):
+def at_most(low: float, high: float, limit: float, *, enough: bool = True) -> Verdict:
+    """Pass if the whole interval keeps the limit, fail if the whole interval breaks it, else inconclusive."""
+    if not enough or not (math.isfinite(low) and math.isfinite(high)):
         return Verdict.INCONCLUSIVE
     if high <= limit:
         return Verdict.PASS
-    return Verdict.FAIL if value > limit else Verdict.INCONCLUSIVE
+    return Verdict.FAIL if low > limit else Verdict.INCONCLUSIVE
 
 
-def at_least(value: float, low: float, limit: float, *, enough: bool = True) -> Verdict:
-    """Mirror of :func:`at_most`: the lower bound must keep the limit."""
-    return at_most(-value, -low, -limit, enough=enough)
+def at_least(low: float, high: float, limit: float, *, enough: bool = True) -> Verdict:
+    """Mirror of :func:`at_most`."""
+    return at_most(-high, -low, -limit, enough=enough)
 
 
-def rows_needed(rows: int, value: float, bound: float, limit: float) -> int | None:
-    """Rows at which the bound would reach the limit if the estimate stayed (errors shrink as 1/sqrt(n)).
+def deciding(lows: np.ndarray, highs: np.ndarray, limit: float) -> int:
+    """Which of several simultaneous intervals decides "all at most ``limit``".
 
-    Rounded up to two digits; None if the estimate is on the wrong side or nothing is known.
+    The one whose lower bound is highest if that breaks the limit (then the family fails), else the one whose upper
+    bound is highest: it is the one that could be worst.
     """
-    room, error = abs(limit - value), abs(bound - value)
-    wrong_side = (limit - value) * (bound - value) <= 0
-    if wrong_side or not math.isfinite(error) or room <= 0 or rows <= 0:
+    surest = int(np.argmax(lows))
+    return surest if lows[surest] > limit else int(np.argmax(highs))
+
+
+def rows_to_pass(rows: int, width: float, error: float, room: float, power: float = 0.9) -> int | None:
+    """Rows at which a table without fault keeps the limit with this power, from what ``rows`` rows gave.
+
+    ``width`` is the distance of the deciding bound from the estimate, ``error`` the standard error, ``room`` the
+    distance from the figure of a faultless table to the limit; errors shrink as 1/sqrt(n). Rounded up to two
+    digits; None if there is no room or nothing is known.
+    """
+    reach = width + quantile(power) * error
+    if not math.isfinite(reach) or room <= 0 or rows <= 0:
         return None
-    exact = rows * (error / room) ** 2
+    exact = rows * (reach / room) ** 2
     digit = 10 ** max(0, math.floor(math.log10(max(exact, 1))) - 1)
     return int(math.ceil(exact / digit) * digit)
+
+
+def remedy(verdict: Verdict, advice: str, needed: int | None, rows: int, what: str) -> str:
+    """What to do: ``advice``, or more rows where an interval that straddles the limit is only too wide.
+
+    ``needed`` is from :func:`rows_to_pass`; ``what`` names the rows, e.g. "untouched rows".
+    """
+    if verdict is not Verdict.INCONCLUSIVE or needed is None:
+        return advice
+    if needed <= rows:  # a faultless table would most likely have passed with these rows
+        return f"the interval straddles the limit, though these rows would do for a table without this fault: {advice}"
+    return (f"the interval straddles the limit: about {needed:,} {what} (here {rounded(rows):,}) would let a table "
+            "without this fault pass nine times in ten")
 
 
 def detectable(error: float, level: float = LEVEL, power: float = 0.8) -> float:

@@ -22,6 +22,8 @@ from validators.finding import Finding, Verdict
 
 GROUPS = 12  # groups of a column that are looked at
 TARGET_STATES = 5  # bins of a numeric target
+_RULE = ("a group so small that it could not pass without any fault decides only where its interval breaks the limit "
+         "(fail), or its figure does and differs significantly from none (inconclusive)")
 
 
 @dataclass(frozen=True)
@@ -114,57 +116,85 @@ def _gap(inside: np.ndarray, answers: np.ndarray, weights: np.ndarray | None) ->
 
 
 def _representation(column: ColumnSchema, groups: list[_Group], limit: float, rows: int) -> Finding:
-    """Shares: groups whose interval is narrower than the margin decide; smaller ones can only veto."""
+    """Shares: two-sided intervals, within the limit and its inverse."""
     factor = st.quantile(1 - 0.05 / (2 * len(groups)))
     outcomes = []
     for g in groups:
         value, error = g.share[0], g.share[3]
         inside = limit <= value - factor * error and value + factor * error <= 1 / limit
         outside = value + factor * error < limit or value - factor * error > 1 / limit
-        outcomes.append(Verdict.PASS if inside else Verdict.FAIL if outside else Verdict.INFO)
-    worst = min(groups, key=lambda g: min(g.share[0], 1 / max(g.share[0], 1e-9)))
+        odd = abs(value - 1) > factor * error and not limit <= value <= 1 / limit
+        outcomes.append(_outcome(inside, outside, factor * error <= 1 - limit, odd))
+    verdict = _together(outcomes)
+    shown = [i for i, outcome in enumerate(outcomes) if outcome is verdict] or list(range(len(groups)))
+    worst = min((groups[i] for i in shown), key=lambda g: min(g.share[0], 1 / max(g.share[0], 1e-9)))
     value, _, _, error = worst.share
+    error_of_best = min(g.share[3] for g in groups)
     drawn = [pictures.interval_row(g.name, g.share[0], g.share[0] - factor * g.share[3],
                                    g.share[0] + factor * g.share[3], 1.0, limit) for g in groups]
     return Finding(
         id=f"downstream.representation.{column.name}", title=f"Share of each group of {column.name}",
         value=st.number(value), low=st.number(value - factor * error), high=st.number(value + factor * error),
-        unit="ratio", floor=1.0, limit=limit, direction="at least", n=st.rounded(rows), verdict=_together(outcomes),
+        unit="ratio", floor=1.0, limit=limit, direction="at least", n=st.rounded(rows), verdict=verdict,
         method="synthetic over real share of each group, Bonferroni over groups; the interval must lie within the "
-               "limit and its inverse; groups too small for that can veto but not pass",
-        power=f"{sum(o is not Verdict.INFO for o in outcomes)} of {len(groups)} groups are large enough to decide",
-        remedy=f"the share of {worst.name!r} is furthest off: generate with --balance {column.name}",
+               f"limit and its inverse; {_RULE}",
+        power=_judged(outcomes),
+        remedy=_more(verdict, f"the share of {worst.name!r} is furthest off: generate with --balance {column.name}",
+                     outcomes, rows, factor, error, error_of_best, 1 - limit),
         detail={"pictures": [pictures.intervals(f"Representation of {column.name}", drawn, "ratio")]})
 
 
 def _bias(column: ColumnSchema, groups: list[_Group], limit: float, rows: int) -> Finding:
+    """Gaps: one-sided intervals, at most the limit."""
     judged = [(g, g.gap) for g in groups if g.gap is not None]
-    factor = st.quantile(1 - 0.05 / max(len(judged), 1))
-    outcomes = []
-    for _, (value, error) in judged:
-        if value + factor * error <= limit:
-            outcomes.append(Verdict.PASS)
-        else:  # a group too small for the limit vetoes if its gap is surely wider than tolerated
-            outcomes.append(Verdict.FAIL if value > limit and value - factor * error > 0 else Verdict.INFO)
-    if not judged:
-        return Finding(id=f"downstream.bias.{column.name}", title=f"Bias amplification by {column.name}", value=None,
-                       verdict=Verdict.INFO, remedy="no group is large enough", n=st.rounded(rows))
-    worst, (value, error) = max(judged, key=lambda item: item[1][0])
+    title = f"Bias amplification by {column.name}"
+    if not judged:  # every group, or all but it, has fewer than 30 synthetic rows: their shares are judged
+        return Finding(id=f"downstream.bias.{column.name}", title=title, value=None, verdict=Verdict.INFO,
+                       remedy="no group has 30 synthetic rows in it and 30 outside it", n=st.rounded(rows))
+    factor = st.quantile(1 - 0.05 / len(judged))
+    outcomes = [_outcome(value + factor * error <= limit, value - factor * error > limit, factor * error <= limit,
+                         value > max(limit, factor * error)) for _, (value, error) in judged]
+    verdict = _together(outcomes)
+    shown = [i for i, outcome in enumerate(outcomes) if outcome is verdict] or list(range(len(judged)))
+    worst, (value, error) = max((judged[i] for i in shown), key=lambda item: item[1][0])
+    error_of_best = min(e for _, (_, e) in judged)
     drawn = [pictures.interval_row(g.name, v, v - factor * e, v + factor * e, 0.0, limit) for g, (v, e) in judged]
     return Finding(
-        id=f"downstream.bias.{column.name}", title=f"Bias amplification by {column.name}", value=st.number(value),
+        id=f"downstream.bias.{column.name}", title=title, value=st.number(value),
         low=st.number(value - factor * error), high=st.number(value + factor * error), unit="share", floor=0.0,
-        limit=limit, n=st.rounded(rows), verdict=_together(outcomes),
-        method="gap of the target between a group and the rest, synthetic minus real, Bonferroni over groups; groups "
-               "too small for the limit can veto but not pass",
-        power=f"a gap {st.detectable(error):.3f} wider in {worst.name!r} with 80 % power",
-        remedy=f"the synthetic table widens the gap of {worst.name!r}: balance it, or state it to users",
+        limit=limit, n=st.rounded(rows), verdict=verdict,
+        method=f"gap of the target between a group and the rest, synthetic minus real, Bonferroni over groups; {_RULE}",
+        power=f"a gap {st.detectable(error):.3f} wider in {worst.name!r} with 80 % power; {_judged(outcomes)}",
+        remedy=_more(verdict, f"the synthetic table widens the gap of {worst.name!r}: balance it, or state it to users",
+                     outcomes, rows, factor, error, error_of_best, limit),
         detail={"pictures": [pictures.intervals(f"Gap of the target beyond the real one, by {column.name}", drawn,
                                                 "share")]})
 
 
-def _together(outcomes: list[Verdict]) -> Verdict:
-    """Fail if any group does, pass if some could be judged and did, else information."""
-    if Verdict.FAIL in outcomes:
+def _outcome(inside: bool, outside: bool, large: bool, odd: bool) -> Verdict:
+    """Of one group. ``large``: without fault its interval would keep the limit; ``odd``: suspicious, not yet sure."""
+    if inside:
+        return Verdict.PASS
+    if outside:
         return Verdict.FAIL
-    return Verdict.PASS if Verdict.PASS in outcomes else Verdict.INFO
+    return Verdict.INCONCLUSIVE if large or odd else Verdict.INFO
+
+
+def _together(outcomes: list[Verdict]) -> Verdict:
+    """Fail or inconclusive if any group is, or if none could be judged; else pass."""
+    for kind in (Verdict.FAIL, Verdict.INCONCLUSIVE):
+        if kind in outcomes:
+            return kind
+    return Verdict.PASS if Verdict.PASS in outcomes else Verdict.INCONCLUSIVE
+
+
+def _judged(outcomes: list[Verdict]) -> str:
+    large = sum(o is not Verdict.INFO for o in outcomes)
+    return f"{large} of {len(outcomes)} groups are large enough to decide"
+
+
+def _more(verdict: Verdict, advice: str, outcomes: list[Verdict], rows: int, factor: float, error: float, best: float,
+          room: float) -> str:
+    """The remedy: for the group shown, or for the largest where none could be judged."""
+    error = error if Verdict.INCONCLUSIVE in outcomes else best
+    return st.remedy(verdict, advice, st.rows_to_pass(rows, factor * error, error, room), rows, "real rows")

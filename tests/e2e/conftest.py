@@ -76,6 +76,7 @@ class Finished:
     run: Run
 
 
+FORMULA = "=WEST(1+1)"
 LITTLE = "{recipe: tabular/likelihood, effort: 0.02}"
 
 
@@ -94,9 +95,11 @@ def only_run(folder: Path) -> Run:
 
 @pytest.fixture(scope="session")
 def finished(forks, tmp_path_factory):
-    """One real run with seed 7, published."""
+    """One real run with seed 7, published; a town of its table has a name that a spreadsheet would run."""
     folder = tmp_path_factory.mktemp("finished")
     contract = little(folder / "source")
+    table = contract.parent / "people.csv"
+    table.write_text(table.read_text().replace(",west,", f",{FORMULA},"))
     done = forks.run(folder, "run", contract, "--seed", "7", *DIRECT)
     assert done.code == 0, done.err
     return Finished(folder, contract, only_run(folder))

@@ -173,6 +173,22 @@ def test_links_that_leave_the_folder_of_the_data(synth, tmp_path):
     refused(synth, tmp_path, write(tmp_path, None, path="data"), "check", "part.csv")
 
 
+@pytest.mark.parametrize("verb", ["check", "run"])
+@pytest.mark.parametrize("path", ["../t.csv", "data/../../t.csv", "../*.csv", "data/../t.csv"])
+def test_a_location_that_climbs_out_of_the_contract_s_folder(synth, tmp_path, path, verb):
+    """Good data lies at every one of these places: the location is refused, not what is there."""
+    inner = tmp_path / "inner"
+    for folder in (inner / "data", tmp_path, inner):
+        folder.mkdir(parents=True, exist_ok=True)
+        (folder / "t.csv").write_text("\n".join([HEAD, *rows()]))
+    contract = write(inner, None, path=path)
+    before = {p: p.stat().st_mtime_ns for p in tmp_path.rglob("*") if p.is_file()}
+    refused(synth, tmp_path, contract, verb, "leaves the contract's folder")
+    line = 1 + next(i for i, text in enumerate(contract.read_text().splitlines()) if path in text)
+    assert f"t.yaml:{line}" in synth(verb, contract).err
+    assert {p: p.stat().st_mtime_ns for p in before} == before
+
+
 @pytest.mark.parametrize(("data", "name"), [
     (b"\xef\xbb\xbf" + "\n".join([HEAD, *rows()]).encode(), "t.csv"),  # a byte-order mark
     ("\n".join([HEAD, *rows(born="1601-02-03")]).encode(), "t.csv"),  # older than nanoseconds can say

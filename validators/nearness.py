@@ -1,0 +1,62 @@
+"""Nearness: do synthetic rows lie closer to training people than to as many people nobody trained on?
+
+It may veto and never justify: copies of a few people leave the share where it was (half of the rows copied from a
+third of train moves it less than a smoother of all rows does), and a share of one half is no sign of safety.
+"""
+
+from __future__ import annotations
+
+from statistics import NormalDist
+
+import numpy as np
+
+from synth.seeds import generator
+from validators import statistics as st
+from validators.attacks import View
+from validators.finding import Finding, Verdict
+
+
+def nearness(members: View, others: View, synthetic: View, member_entities: np.ndarray, other_entities: np.ndarray, *,
+             significance: float, margin: float, ties: float, seed: int) -> Finding:
+    """Share of synthetic rows closer to train than to holdout (equal n, ties one half).
+
+    Fails if the share is significantly above one half *plus the margin*: with enough rows any generator that learnt
+    something is significantly above one half.
+    """
+    rng = generator(seed, "leakage", "distance")
+    rows = min(len(members), len(others))
+    chosen = st.choose(member_entities, rows, rng)
+    to_train, near_train = _nearest(members.points[chosen], synthetic.points)
+    picked = st.choose(other_entities, rows, rng)
+    to_holdout, near_holdout = _nearest(others.points[picked], synthetic.points)
+    tied = np.isclose(to_train, to_holdout, rtol=1e-5, atol=1e-5)
+    closer = np.where(tied, 0.5, to_train < to_holdout)
+    # synthetic rows with the same nearest person are one piece of evidence, not many
+    owners = np.where(to_train < to_holdout, member_entities[chosen][near_train],
+                      -1 - other_entities[picked][near_holdout])
+    _, inverse = np.unique(owners, return_inverse=True)
+    value = float(closer.mean())
+    clusters = np.bincount(inverse, weights=closer - 0.5)
+    error = max(float(np.sqrt((clusters**2).sum()) / len(closer)), 1e-9)
+    p = 1 - NormalDist().cdf((value - 0.5 - margin) / error)
+    tied_share = float(tied.mean())
+    # with many ties a low p still counts as evidence, a high one says nothing
+    note = "" if tied_share <= ties else f"; not informative: {100 * tied_share:.0f} % of distances are tied"
+    step = st.quantile(st.LEVEL) * error
+    smallest = 0.5 + margin + st.detectable(error, 1 - significance)
+    return Finding(
+        id="leakage.distance", title="Synthetic rows closer to train than to holdout (may veto, never justify)",
+        value=st.number(value), low=st.number(value - step), high=st.number(value + step), unit="share", floor=0.5,
+        n=st.rounded(rows), verdict=Verdict.FAIL if p < significance else Verdict.INFO,
+        method=f"share of synthetic rows nearer to train than to as many holdout rows, ties one half; test against "
+               f"{0.5 + margin:.3g}, clustered by nearest person: p = {p:.2g}, a veto below {significance:g}{note}",
+        power=f"a share of {smallest:.3f} at n = {st.rounded(rows):,} with 80 % power",
+        remedy="synthetic rows hug training rows: train shorter, use more rows or a smaller model",
+        detail={"p_value": float(f"{p:.3g}"), "ties": st.number(tied_share)})
+
+
+def _nearest(points: np.ndarray, queries: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    from sklearn.neighbors import NearestNeighbors
+
+    distances, index = NearestNeighbors(n_neighbors=1, algorithm="brute").fit(points).kneighbors(queries)
+    return distances[:, 0].astype(np.float64), index[:, 0]
