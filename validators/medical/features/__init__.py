@@ -1,7 +1,7 @@
 """Feature spaces in which sets of images are compared.
 
-An extractor maps stored pixels to vectors; a :class:`Space` is an extractor with the scaling learned from the real
-reference part. No extractor may be a network that a recipe trained against: distances in such a space flatter the
+An extractor maps stored pixels to vectors; a :class:`Space` is an extractor with the scaling learned from real
+images. No extractor may be a network that a recipe trained against: distances in such a space flatter the
 generator (Kynkaanniemi et al., "The role of ImageNet classes in Frechet inception distance", ICLR 2023). A Frechet
 distance may be called FID in an Inception space only, which a user would have to bring: see :func:`register`.
 """

@@ -27,7 +27,7 @@ DIGEST = "579344248a93e23026e6b78f1f6faf0bc1d282386f6c881cdbaacd49cabf77db"
 EPSILON = 1e-3  # of the batch normalisation, as in the TensorFlow original
 HALVED = (1, 3, 5, 11)  # blocks that halve the resolution; all other facts of the architecture are in the weights
 BLOCKS = 16
-SMALL, LARGE, BORDER = 96, 192, 128  # longer side the network sees, for images up to BORDER pixels and beyond
+SIDES = ((48, 64), (128, 96), (512, 192))  # images up to so many pixels: longer side the network sees
 SLICES = (0.25, 0.5, 0.75)  # of a volume, along each axis
 
 
@@ -62,8 +62,8 @@ class EfficientNetLite:
     version = f"1+{DIGEST[:8]}"
     columns = False
     method = (f"EfficientNet-Lite0 pooled features (1,280; ImageNet weights {DIGEST[:8]}), window mapped to [-1, 1], "
-              f"grey repeated to three channels, longer side resized to {SMALL} pixels ({LARGE} for images above "
-              f"{BORDER}), nine slices of a volume")
+              f"grey repeated to three channels, longer side resized to {' / '.join(str(s) for _, s in SIDES)} "
+              f"pixels (images up to {' / '.join(str(m) for m, _ in SIDES)}), nine slices of a volume")
 
     def __init__(self) -> None:
         self._blocks: list[list[_Layer]] = []
@@ -86,7 +86,7 @@ class EfficientNetLite:
         import torch.nn.functional as F
 
         height, width = x.shape[2:]
-        side = SMALL if max(height, width) <= BORDER else LARGE
+        side = next((side for most, side in SIDES if max(height, width) <= most), SIDES[-1][1])
         share = side / max(height, width)
         size = (max(32, round(height * share)), max(32, round(width * share)))
         if size != (height, width):

@@ -31,7 +31,7 @@ class Radiomics:
     version = "1"
     columns = True
     method = ("first-order, histogram, gradient, co-occurrence, band-pass, wavelet and spectral features at the "
-              "resolution of the images, each scaled by its spread in the real reference part")
+              "resolution of the images, each scaled by its spread among real training images")
 
     def features(self, pixels: NDArray[np.uint16]) -> NDArray[np.float32]:
         """float32 [n, d]."""
