@@ -22,24 +22,20 @@ from numpy.typing import NDArray
 
 from synth.contract import Contract
 from synth.contract.pixels import Pixels
-from synth.errors import Problems, UserError
+from synth.errors import Problems
 from synth.medical import duplicates
 from synth.medical.cache import Cache, Prepared
-from synth.medical.files import CODES, Refusal, fit_size, intensity_of, mask_fits, read
+from synth.medical.files import Refusal, fit_size, intensity_of, mask_fits, read
+from synth.medical.gather import make
 from synth.medical.intensity import Intensity
-from synth.medical.listing import Listing, Row, make
+from synth.medical.listing import Listing, Row
+from synth.medical.rules import blurred, classes_of_patients, few, lonely, mixed, without_patient
 from synth.medical.stored import save_geometry, save_intensity
 from synth.progress import Progress
 from synth.tabular.ingest import ingest as ingest_table
 
-MOST_QUARANTINED = 0.10  # of the listed images; an archive that is worse is not understood, and nobody should go on
 READING = 1  # raise it when the same bytes would be read differently: cached images of before are not used
 CHECKPOINT = "checkpoint-images"
-OURS = {  # reason codes beside those of the readers
-    "no-mask": "the image has no mask: complete the listing, or the folder of masks",
-    "pattern": "its path does not fit the pattern",
-    "series-in-two-places": "slices of one series lie where the pattern reads different columns",
-}
 
 
 def ingest(contract: Contract, out: Path, *, progress: Progress) -> dict[str, Any]:
@@ -157,83 +153,6 @@ def _write(cache: Cache, keys: list[bytes], pixels: Pixels, out: Path) -> tuple[
 def _log(out: Path, quarantined: list[tuple[str, str]]) -> None:
     lines = [json.dumps({"file": name, "reason": code}, ensure_ascii=False) + "\n" for name, code in quarantined]
     (out / "quarantine.jsonl").write_text("".join(lines), encoding="utf-8")
-
-
-def mixed(listing: Listing) -> list[UserError]:
-    """More than one modality in an archive whose contract does not say which it means."""
-    pixels = listing.contract.pixels
-    if listing.modalities > 1 and pixels is not None and not pixels.modality:
-        return [UserError(f"the files are of {listing.modalities} different modalities",
-                          where=f"{listing.contract.path}:{pixels.line}",
-                          todo="say which one is meant (`modality: CT`); files of another are put aside")]
-    return []
-
-
-def few(contract: Contract, quarantined: list[tuple[str, str]], tried: int) -> list[UserError]:
-    """Nothing left, or too much put aside."""
-    counts = Counter(code for _, code in quarantined)
-    if len(quarantined) < tried and len(quarantined) <= MOST_QUARANTINED * tried:
-        return []
-    reasons = "; ".join(f"{n} {code} ({hint(code)})" for code, n in counts.most_common(6))
-    what = f"none of {tried} images can be used" if len(quarantined) == tried else \
-        f"{len(quarantined)} of {tried} images were put aside, more than {MOST_QUARANTINED:.0%}"
-    return [UserError(f"{what}: {reasons}", where=str(contract.path),
-                      todo="correct what the reasons say; the private quarantine.jsonl of a run names the files")]
-
-
-def hint(code: str) -> str:
-    """What a person can do about a reason code."""
-    return CODES.get(code) or OURS[code]
-
-
-def lonely(listing: Listing) -> list[UserError]:
-    """Classes of the target with a single image: nothing can be learned of them, and they name a patient."""
-    contract = listing.contract
-    if contract.target is None or contract.column(contract.target).role.is_number:
-        return []
-    counts = Counter(label for label in listing.column(contract.target) if label)
-    single = sum(n == 1 for n in counts.values())
-    if not single:
-        return []
-    column = contract.column(contract.target)
-    return [UserError(f"{single} of the {len(counts)} classes of {contract.target!r} have one image only",
-                      where=f"{contract.path}:{column.line}",
-                      todo="leave these images out, or give them the label of a wider class")]
-
-
-def blurred(contract: Contract, merged: NDArray[np.int64], patients: NDArray[np.intp]) -> list[UserError]:
-    """Images so alike that a third of several patients are one: at this size they cannot be told apart."""
-    before = len(np.unique(patients))
-    largest = max(np.bincount(merged).tolist())
-    if before < 10 or largest <= len(merged) / 3 or len(np.unique(merged)) == before:
-        return []
-    return [UserError("a third of the images or more are nearly the same picture under different patients",
-                      where=str(contract.path),
-                      todo="look at the archive for copies; if there are none, choose a larger size or a narrower "
-                           "window")]
-
-
-def without_patient(listing: Listing) -> list[UserError]:
-    """Images whose patient is not said."""
-    entity = listing.contract.entity
-    missing = 0 if entity is None else sum(not (key or "").strip() for key in listing.column(entity))
-    if entity is None or not missing:
-        return []
-    return [UserError(f"{missing} of {len(listing.rows)} images have no patient ({entity!r})",
-                      where=f"{listing.contract.path}:{listing.contract.column(entity).line}",
-                      todo="fill it at the source, or leave these images out")]
-
-
-def classes_of_patients(listing: Listing) -> int:
-    """Patients with images of more than one class of the target."""
-    contract = listing.contract
-    if contract.target is None or contract.entity is None or contract.column(contract.target).role.is_number:
-        return 0
-    classes: dict[str, set[str]] = {}
-    for patient, label in zip(listing.patients(), listing.column(contract.target), strict=True):
-        if label:
-            classes.setdefault(patient, set()).add(label)
-    return sum(len(found) > 1 for found in classes.values())
 
 
 def _summary(listing: Listing, tried: int, quarantined: list[tuple[str, str]], patients: NDArray[np.intp],

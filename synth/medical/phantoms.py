@@ -49,11 +49,11 @@ class Scanner:
 
 
 SCANNERS = (
-    Scanner(name="NORTH-CT1", share=0.4, side=64, field=1.15, blur=0.6, noise=4.0, offset=0.0, slope=1.0,
+    Scanner(name="NORTH-CT1", share=0.4, side=64, field=1.04, blur=0.6, noise=4.0, offset=0.0, slope=1.0,
             intercept=-1024.0),
-    Scanner(name="SOUTH-CT1", share=0.35, side=56, field=1.2, blur=0.9, noise=3.0, offset=2.0, slope=0.5,
+    Scanner(name="SOUTH-CT1", share=0.35, side=56, field=1.1, blur=0.9, noise=3.0, offset=2.0, slope=0.5,
             intercept=-1000.0),
-    Scanner(name="EAST-CT2", share=0.25, side=48, field=1.15, blur=0.5, noise=6.0, offset=-2.0, slope=2.0,
+    Scanner(name="EAST-CT2", share=0.25, side=48, field=1.04, blur=0.5, noise=6.0, offset=-2.0, slope=2.0,
             intercept=0.0, inverted=True),
 )
 
