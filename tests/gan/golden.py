@@ -1,9 +1,11 @@
-"""Golden loss curves: what every recipe does on a tiny seeded table, kept in ``golden/RECIPE.json``.
+"""Golden loss curves: what every recipe does on tiny seeded data, kept in ``golden/RECIPE.json``.
 
     python -m tests.gan.golden            # write the files anew, after a change that was meant; read the diff
+    python -m tests.gan.golden NAME ...   # only these recipes
     python -m tests.gan.golden --compare  # print the largest differences from the files instead
 
-Kept are the recipe as resolved for a large table (exact), the mean of each loss over a few stretches of each
+Recipes for tables run as they stand; toy recipes (:mod:`tests.gan.toys`) run every objective, penalty and schedule of
+the core on small images. Kept are, for a table, the recipe as resolved for a large one (exact), the mean of each loss over a few stretches of each
 phase, the validation and how far each player moved. Movements show what losses hardly do: a rate, a small
 penalty, a decay. Processors differ in rounding alone: noise that libraries draw in a processor's own way
 (dropout, exponentials) is left out or drawn through uniforms.
@@ -26,10 +28,13 @@ from torch import Tensor, nn
 from synth.contract.model import Role, Training
 from synth.gan.recipe import Recipe
 from synth.gan.trainer import Trainer
+from synth.progress import Silent
 from synth.seeds import generator
 from synth.tabular import model, networks, rows
 from synth.tabular.recipes import RECIPES, named, resolve
 from synth.tabular.schema import ColumnSchema, TableSchema
+from tests.gan import toys
+from tests.gan.toys import TOYS
 
 FOLDER = Path(__file__).parent / "golden"
 STRETCHES = 6  # means a loss curve is kept as
@@ -89,21 +94,28 @@ def _distance(after: dict[str, Tensor], before: dict[str, Tensor]) -> float:
 
 def play(name: str) -> dict[str, Any]:
     """Train a recipe as it stands, with small networks, and sum up its history."""
+    if name in TOYS:
+        made = Watched(toys.players(TOYS[name]), TOYS[name], seed=7, progress=Silent()).run()
+        return {"recipe": name, **summed(made)}
     training = Training(recipe=name, options=SMALL[RECIPES[name].players])
     with (mock.patch.object(model, "Trainer", Watched), mock.patch.object(networks, "gumbel", gumbel),
           mock.patch.object(rows, "gumbel", gumbel)):
-        made = model.TabularModel.fit(table(), SCHEMA, training=training, seed=7, device="cpu")
+        made = model.TabularModel.fit(table(), SCHEMA, training=training, seed=7, device="cpu").history
     large = resolve(named(Training(recipe=name), rows=int(LARGE["rows"])), rows=int(LARGE["rows"]),
                     cost=LARGE["cost"], effort=LARGE["effort"])
+    return {"recipe": name, **summed(made), "large_table": json.loads(json.dumps(large.to_json()))}
+
+
+def summed(history: dict[str, Any]) -> dict[str, Any]:
+    """What is kept of a history of :class:`Watched`: means of each loss over stretches, validation, movements."""
     phases = []
-    for phase in made.history["phases"]:
+    for phase in history["phases"]:
         losses = {key: [float(part.mean()) for part in np.array_split([e[key] for e in phase["curve"]], STRETCHES)]
-                  for key in phase["curve"][-1] if key != "step"}
+                  for key in phase["curve"][-1] if key != "step" and not key.startswith("sign")}
         figures = {"validation": phase["validation"], **{f"moved.{k}": v for k, v in phase["moved"].items()}}
         phases.append({"name": phase["name"], "objective": phase["objective"], "steps": phase["steps"],
                        "planned": phase["planned"], "losses": losses, "figures": figures})
-    return {"recipe": name, "released": made.history["released"], "phases": phases,
-            "large_table": json.loads(json.dumps(large.to_json()))}
+    return {"released": history["released"], "phases": phases}
 
 
 def differences(made: dict[str, Any], kept: dict[str, Any]) -> dict[str, float]:
@@ -129,18 +141,19 @@ def differences(made: dict[str, Any], kept: dict[str, Any]) -> dict[str, float]:
     return out
 
 
-def _recipe(figures: dict[str, Any]) -> Recipe:
+def _recipe(figures: dict[str, Any]) -> Recipe | None:
     """Fields that came after a file was written have their defaults in it."""
-    return Recipe.from_json(figures["large_table"])
+    return Recipe.from_json(figures["large_table"]) if "large_table" in figures else None
 
 
 def file(name: str) -> Path:
     """Where a recipe's figures are kept."""
-    return FOLDER / f"{name.split('/')[-1]}.json"
+    domain, _, short = name.partition("/")
+    return FOLDER / (f"{short}.json" if domain == "tabular" else f"{domain}-{short}.json")
 
 
 def main() -> None:
-    for name in RECIPES:
+    for name in [n for n in sys.argv[1:] if not n.startswith("-")] or [*RECIPES, *TOYS]:
         made = play(name)
         if "--compare" in sys.argv[1:]:
             worst = sorted(differences(made, json.loads(file(name).read_text())).items(), key=lambda pair: -pair[1])
