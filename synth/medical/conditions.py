@@ -74,7 +74,7 @@ class Conditioning:
                 out[:, start] = np.where(missing, 0.0, place)
                 out[:, start + 1] = missing
             else:
-                codes = pd.Index(part.values).get_indexer(column.astype(object))
+                codes = pd.Index(part.values).get_indexer(pd.Index(column.astype(object)))
                 out[np.arange(len(table)), start + np.where(codes < 0, len(part.values), codes)] = 1.0
             start += part.width
         return out

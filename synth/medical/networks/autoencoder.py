@@ -7,13 +7,13 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from itertools import pairwise
 
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from synth.medical.networks.layers import SLOPE, base, border, conv, levels, linear, with_condition
+from synth.medical.networks.layers import SLOPE, base, border, conv, levels, linear, shrink, with_condition
 from synth.medical.networks.residual import Branch, ResidualGenerator
-from synth.medical.networks.layers import shrink
 from synth.medical.shape import ImageShape
 
 
@@ -29,7 +29,7 @@ class Encoder(nn.Module):
         self.read = conv(dims, shape.channels, fine_first[0], 3)
         self.grids = nn.ModuleList(Branch(dims, width, 1.0, len(widths)) for width in fine_first)
         self.between = nn.ModuleList(conv(dims, a, b, 1, bias=False, gain=1.0)
-                                     for a, b in zip(fine_first[:-1], fine_first[1:], strict=True))
+                                     for a, b in pairwise(fine_first))
         self.code = linear(fine_first[-1] * math.prod(coarse), noise)
 
     def forward(self, images: Tensor) -> Tensor:

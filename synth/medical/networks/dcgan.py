@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from itertools import pairwise
 
 import torch
 import torch.nn.functional as F
@@ -40,9 +41,9 @@ class ConvolutionalGenerator(nn.Module):
         kind = nn.ConvTranspose2d if dims == 2 else nn.ConvTranspose3d
         self.norms = nn.ModuleList(normal(dims, width, "batch") for width in widths)
         self.ups = nn.ModuleList(kind(a, b, 4, stride=2, padding=1, bias=False)
-                                 for a, b in zip(widths[:-1], widths[1:], strict=True))
-        for up in self.ups:
-            nn.init.normal_(up.weight, std=0.02)
+                                 for a, b in pairwise(widths))
+        for weight in self.ups.parameters():
+            nn.init.normal_(weight, std=0.02)
         self.paint = conv(dims, widths[-1], shape.channels, 3, gain=1.0)
 
     def forward(self, noise: Tensor, condition: Tensor, mask: Tensor | None = None) -> Tensor:
@@ -65,7 +66,7 @@ class ConvolutionalCritic(nn.Module):
         inputs = shape.channels + shape.conditions + shape.classes
         self.read = conv(dims, inputs, fine_first[0], 3)
         self.downs = nn.ModuleList(conv(dims, a, b, 4, stride=2, bias=norm == "none")
-                                   for a, b in zip(fine_first[:-1], fine_first[1:], strict=True))
+                                   for a, b in pairwise(fine_first))
         self.norms = nn.ModuleList(normal(dims, width, norm) for width in fine_first[1:])
         self.score = linear(fine_first[-1] * math.prod(coarse), 1)
 

@@ -60,7 +60,9 @@ def resize(x: Tensor, size: Sequence[int]) -> Tensor:
     """Averages of ``x`` over a coarser grid."""
     if tuple(x.shape[2:]) == tuple(size):
         return x
-    return F.adaptive_avg_pool2d(x, tuple(size)) if x.ndim == 4 else F.adaptive_avg_pool3d(x, tuple(size))
+    if x.ndim == 4:
+        return F.adaptive_avg_pool2d(x, (size[0], size[1]))
+    return F.adaptive_avg_pool3d(x, (size[0], size[1], size[2]))
 
 
 def conv(dims: int, inputs: int, outputs: int, kernel: int = 3, *, stride: int = 1, groups: int = 1,

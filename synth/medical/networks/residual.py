@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from itertools import pairwise
 
 import torch
 import torch.nn.functional as F
@@ -68,7 +69,7 @@ class ResidualGenerator(nn.Module):
             nn.Sequential(*(Branch(dims, width, expansion, branches) for _ in range(blocks))) for width in widths)
         self.between = nn.ModuleList(
             nn.Identity() if a == b else conv(dims, a, b, 1, bias=False, gain=1.0)
-            for a, b in zip(widths[:-1], widths[1:], strict=True))
+            for a, b in pairwise(widths))
         self.masks = nn.ModuleList(conv(dims, shape.classes, width, 1, gain=1.0) for width in widths
                                    if shape.classes)
         self.paint = conv(dims, widths[-1], shape.channels, 1, gain=1.0)
@@ -103,10 +104,8 @@ class ResidualCritic(nn.Module):
             nn.Sequential(*(Branch(dims, width, expansion, branches) for _ in range(blocks))) for width in fine_first)
         self.between = nn.ModuleList(
             nn.Identity() if a == b else conv(dims, a, b, 1, bias=False, gain=1.0)
-            for a, b in zip(fine_first[:-1], fine_first[1:], strict=True))
-        kind = nn.Conv2d if dims == 2 else nn.Conv3d
-        self.gather = kind(fine_first[-1], fine_first[-1], coarse, groups=fine_first[-1], bias=False)
-        nn.init.normal_(self.gather.weight, std=1 / math.sqrt(math.prod(coarse)))
+            for a, b in pairwise(fine_first))
+        self.gather = nn.Parameter(torch.randn(fine_first[-1], *coarse) / math.sqrt(math.prod(coarse)))
         self.score = linear(fine_first[-1], 1)
         self.project = linear(shape.conditions, fine_first[-1], bias=False) if shape.conditions else None
 
@@ -117,7 +116,8 @@ class ResidualCritic(nn.Module):
             if i:
                 x = self.between[i - 1](shrink(x))
             x = grid(x)
-        features = F.leaky_relu(self.gather(x).flatten(1), SLOPE)
+        # one weight for each channel and place of the coarsest grid: R3GAN's depthwise convolution as large as it
+        features = F.leaky_relu((x.float() * self.gather).flatten(2).sum(2), SLOPE)
         score = self.score(features).squeeze(1)
         if self.project is not None:
             score = score + (self.project(condition) * features).sum(1) / math.sqrt(features.shape[1])

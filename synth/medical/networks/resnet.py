@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Sequence
+from itertools import pairwise
 
 import torch
 import torch.nn.functional as F
@@ -49,7 +50,8 @@ class SelfAttention(nn.Module):
     def __init__(self, dims: int, width: int, wrap: Wrap) -> None:
         super().__init__()
         keys = max(1, width // 8)
-        self.query, self.key = wrap(conv(dims, width, keys, 1, bias=False)), wrap(conv(dims, width, keys, 1, bias=False))
+        self.query = wrap(conv(dims, width, keys, 1, bias=False))
+        self.key = wrap(conv(dims, width, keys, 1, bias=False))
         self.value = wrap(conv(dims, width, width // 2, 1, bias=False))
         self.out = wrap(conv(dims, width // 2, width, 1, bias=False))
         self.amount = nn.Parameter(torch.zeros(()))
@@ -100,7 +102,7 @@ class NormedGenerator(nn.Module):
         wrap: Wrap = spectral_norm if spectral else _plain
         self.coarse, latent = base(shape.size, levels(shape.size)), noise + shape.conditions
         self.start = wrap(linear(latent, widths[0] * math.prod(self.coarse)))
-        self.ups = nn.ModuleList(_Up(dims, a, b, latent, wrap) for a, b in zip(widths[:-1], widths[1:], strict=True))
+        self.ups = nn.ModuleList(_Up(dims, a, b, latent, wrap) for a, b in pairwise(widths))
         self.attends = min(_attends(self.coarse), len(widths) - 1) if attention else -1
         self.attention = SelfAttention(dims, widths[self.attends], wrap) if attention else None
         self.norm = (nn.BatchNorm2d if dims == 2 else nn.BatchNorm3d)(widths[-1])
@@ -129,7 +131,7 @@ class ProjectionCritic(nn.Module):
         self.whole = tuple(side << levels(shape.size) for side in coarse)
         fine_first = list(widths)[::-1]
         self.read = wrap(conv(dims, shape.channels + shape.classes, fine_first[0], 3, gain=1.0))
-        self.downs = nn.ModuleList(_Down(dims, a, b, wrap) for a, b in zip(fine_first[:-1], fine_first[1:], strict=True))
+        self.downs = nn.ModuleList(_Down(dims, a, b, wrap) for a, b in pairwise(fine_first))
         self.attends = len(widths) - 1 - min(_attends(coarse), len(widths) - 1) if attention else -1
         self.attention = SelfAttention(dims, fine_first[self.attends], wrap) if attention else None
         self.score = wrap(linear(fine_first[-1], 1))
