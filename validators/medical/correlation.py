@@ -1,0 +1,91 @@
+"""Normalised cross-correlation of small versions of images, over shifts and mirror images.
+
+Blind to gain and offset by construction, and with nothing learned: what it sees does not depend on who is in train.
+(Akbar et al. 2025, doi 10.1088/2632-2153/ad9a3a, find copies of diffusion models by the highest correlation with any
+training image.)
+"""
+
+from __future__ import annotations
+
+import itertools
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from synth.medical.intensity import as_float
+
+COARSE = {2: 12, 3: 8}  # sides, by number of dimensions, of the images among which candidates are sought
+FINE = {2: 24, 3: 12}  # sides at which candidates are compared
+REACH = {2: (1, 3), 3: (1, 1)}  # coarse and fine pixels by which a copy may be shifted
+CANDIDATES = 8  # of each piece
+
+
+@dataclass(frozen=True)
+class Correlation:
+    """Distances sqrt(2 - 2 r) with r the highest correlation over shifts and mirror images (of one axis each)."""
+
+    name: str = "correlation"
+    title: str = "pixel correlation over shifts and mirror images"
+
+    def nearest(self, queries: NDArray[np.uint16], pieces: list[NDArray[np.uint16]]) -> tuple[np.ndarray, np.ndarray]:
+        """Distances float64 [n, pieces] to the nearest image of each piece, and which it is, int64 [n, pieces]."""
+        import torch
+
+        dims = queries.ndim - 2
+        coarse_reach, fine_reach = REACH[dims]
+        small, fine = shrink(queries, COARSE[dims]), shrink(queries, FINE[dims])
+        distance = np.zeros((len(queries), len(pieces)))
+        index = np.zeros((len(queries), len(pieces)), np.int64)
+        targets = [tuple(torch.from_numpy(_inner(shrink(piece, side), reach)) for side, reach in
+                         ((COARSE[dims], coarse_reach), (FINE[dims], fine_reach))) for piece in pieces]
+        for begin in range(0, len(queries), 32):
+            rows = slice(begin, begin + 32)
+            coarse, exact = (torch.from_numpy(_views(part[rows], reach))  # [variants, n, d]
+                             for part, reach in ((small, coarse_reach), (fine, fine_reach)))
+            for number, (rough, detailed) in enumerate(targets):
+                count = min(CANDIDATES, len(rough))
+                likely = torch.einsum("vnd,md->vnm", coarse, rough).amax(dim=0).topk(count, dim=1).indices
+                score = torch.einsum("vnd,nkd->vnk", exact, detailed[likely]).amax(dim=0)
+                best, at = score.max(dim=1)
+                distance[rows, number] = np.sqrt(np.maximum(2 - 2 * best.double().numpy(), 0))
+                index[rows, number] = likely.gather(1, at[:, None])[:, 0].numpy()
+        return distance, index
+
+
+def _inner(small: NDArray[np.float32], reach: int) -> NDArray[np.float32]:
+    """The middle of each image, as unit vectors [n, d]."""
+    middle = tuple(slice(reach, side - reach) for side in small.shape[2:])
+    return unit(small[(slice(None), slice(None), *middle)].reshape(len(small), -1))
+
+
+def _views(small: NDArray[np.float32], reach: int) -> NDArray[np.float32]:
+    """Every shifted and mirrored middle, as unit vectors [variants, n, d]."""
+    dims = small.ndim - 2
+    found = []
+    for mirror in [(), *((axis,) for axis in range(2, small.ndim))]:
+        turned = np.flip(small, mirror) if mirror else small
+        for shift in itertools.product(range(2 * reach + 1), repeat=dims):
+            window = tuple(slice(s, s + side - 2 * reach) for s, side in zip(shift, small.shape[2:], strict=True))
+            found.append(unit(turned[(slice(None), slice(None), *window)].reshape(len(small), -1)))
+    return np.stack(found)
+
+
+def unit(values: NDArray[np.float32]) -> NDArray[np.float32]:
+    """Rows with mean 0 and length 1 (a constant row stays 0)."""
+    centred = values - values.mean(axis=1, keepdims=True)
+    length = np.linalg.norm(centred, axis=1, keepdims=True)
+    return np.asarray(centred / np.where(length > 1e-6, length, 1), np.float32)
+
+
+def shrink(pixels: NDArray[np.uint16], side: int, batch: int = 512) -> NDArray[np.float32]:
+    """Area averages float32 [n, channels, *small] in [-1, 1]; no side is longer than ``side``, none grows."""
+    import torch
+
+    size = tuple(min(side, s) for s in pixels.shape[2:])
+    pool = torch.nn.functional.adaptive_avg_pool2d if len(size) == 2 else torch.nn.functional.adaptive_avg_pool3d
+    out = np.empty((len(pixels), pixels.shape[1], *size), np.float32)
+    for begin in range(0, len(pixels), batch):
+        floats = torch.from_numpy(as_float(pixels[begin : begin + batch]))
+        out[begin : begin + batch] = pool(floats, size).numpy()
+    return out
