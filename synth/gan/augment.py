@@ -95,11 +95,11 @@ def brightness(parts: list[Tensor], on: Tensor, intensities: int) -> list[Tensor
 
 def contrast(parts: list[Tensor], on: Tensor, intensities: int) -> list[Tensor]:
     """A record's intensities spread or drawn together about their mean."""
-    factor = _each(1 + (torch.rand(len(on), device=on.device) * 2 - 1) * CONTRAST * on, parts[0])
+    more = _each((torch.rand(len(on), device=on.device) * 2 - 1) * CONTRAST * on, parts[0])
 
     def change(images: Tensor) -> Tensor:
         mean = images.mean(dim=list(range(1, images.ndim)), keepdim=True)
-        return (images - mean) * factor + mean
+        return images + (images - mean) * more
 
     return _intensities(parts, intensities, change)
 

@@ -4,11 +4,11 @@
     python -m tests.gan.golden NAME ...   # only these recipes
     python -m tests.gan.golden --compare  # print the largest differences from the files instead
 
-Recipes for tables run as they stand; toy recipes (:mod:`tests.gan.toys`) run every objective, penalty and schedule of
-the core on small images. Kept are, for a table, the recipe as resolved for a large one (exact), the mean of each loss over a few stretches of each
-phase, the validation and how far each player moved. Movements show what losses hardly do: a rate, a small
-penalty, a decay. Processors differ in rounding alone: noise that libraries draw in a processor's own way
-(dropout, exponentials) is left out or drawn through uniforms.
+Recipes for tables run as they stand; toy recipes (:mod:`tests.gan.toys`) run every objective, penalty and schedule
+of the core on small images. Kept are, for a table, the recipe as resolved for a large one (exact), and for all the
+mean of each loss over a few stretches of each phase, the validation and how far each player moved. Movements show
+what losses hardly do: a rate, a small penalty, a decay. Processors differ in rounding alone: noise that libraries
+draw in a processor's own way (dropout, exponentials) is left out or drawn through uniforms.
 """
 
 from __future__ import annotations
