@@ -38,10 +38,10 @@ class Axes:
     vectors: Floats  # [d, axes]
 
     @classmethod
-    def fit(cls, real: NDArray[np.float32], images: int) -> Axes:
-        """Axes for sets of ``images`` images, learned from ``real`` [n, d]."""
+    def fit(cls, real: NDArray[np.float32], images: int, most: int = AXES) -> Axes:
+        """At most ``most`` axes for sets of ``images`` images, learned from ``real`` [n, d]."""
         data = real.astype(np.float64)
-        count = max(1, min(AXES, images // IMAGES_AN_AXIS, data.shape[1]))
+        count = max(1, min(most, images // IMAGES_AN_AXIS, data.shape[1]))
         centre = data.mean(axis=0)
         _, vectors = np.linalg.eigh(np.cov(data - centre, rowvar=False).reshape(data.shape[1], -1))
         return cls(centre, vectors[:, ::-1][:, :count])

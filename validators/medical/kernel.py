@@ -15,12 +15,12 @@ from validators import statistics as st
 
 Features = NDArray[np.float32]
 Entities = NDArray[np.int64]
-SET = 500  # images: distances are told in multiples of what two real sets of this size differ by
+SET = 100  # images: distances are told in multiples of what two real sets of this size differ by
 
 
 @dataclass(frozen=True, kw_only=True)
 class KernelDistance:
-    """The distance of two sets, its bootstrap draws, and the chance of one as large among equal populations."""
+    """The distance of two sets, draws with its spread, and the chance of one as large among equal populations."""
 
     value: float
     draws: NDArray[np.float64]
@@ -53,7 +53,11 @@ def mean_across(matrix: Features, first: Features, second: Features) -> NDArray[
 
 def kernel_distance(first: Features, second: Features, patients: tuple[Entities, Entities],
                     rng: np.random.Generator, draws: int = st.DRAWS) -> KernelDistance:
-    """Distance of two sets of features, [n, d] and [m, d], with a bootstrap and a permutation test by patient."""
+    """Distance of two sets of features, [n, d] and [m, d], with a bootstrap and a permutation test by patient.
+
+    Near zero the statistic is degenerate, and a bootstrap of it has the variance of its linear part plus three times
+    that of its quadratic part. The quadratic part is what permutations show: two of the three are taken off.
+    """
     size = len(first), len(second)
     own, other = (strangers(e) for e in patients)
     within, beyond, across = kernel(first, first), kernel(second, second), kernel(first, second)
@@ -61,21 +65,35 @@ def kernel_distance(first: Features, second: Features, patients: tuple[Entities,
                for n, e in zip(size, patients, strict=True)]
     found = (mean_within(within, own, weights[0]) + mean_within(beyond, other, weights[1])
              - 2 * mean_across(across, weights[0], weights[1]))
-    return KernelDistance(value=float(found[0]), draws=found[1:], p=_permuted(
-        np.block([[within * own, across], [across.T, beyond * other]]), patients, rng, draws))
+    value, drawn = float(found[0]), found[1:] - found[1:].mean()
+    exchanged = permuted(np.block([[within * own, across], [across.T, beyond * other]]), patients, rng, draws)
+    wide, quadratic = float(drawn.std()), float(exchanged[1:].std())
+    error = np.sqrt(max(wide**2 - 2 * quadratic**2, quadratic**2))
+    return KernelDistance(value=value, draws=value + drawn * (error / max(wide, 1e-30)),
+                          p=float((1 + (exchanged[1:] >= exchanged[0]).sum()) / (1 + draws)))
 
 
-def _permuted(matrix: Features, patients: tuple[Entities, Entities], rng: np.random.Generator, draws: int) -> float:
-    """Share of random exchanges of patients between the sets that give as large a distance."""
+def unbiased(first: Features, second: Features, patients: tuple[Entities, Entities]) -> float:
+    """The distance alone."""
+    ones = [np.ones((len(x), 1), np.float32) for x in (first, second)]
+    found = sum(mean_within(kernel(x, x), strangers(e), w)[0]
+                for x, e, w in zip((first, second), patients, ones, strict=True))
+    return float(found - 2 * mean_across(kernel(first, second), *ones)[0])
+
+
+def permuted(matrix: Features, patients: tuple[Entities, Entities], rng: np.random.Generator,
+             draws: int) -> NDArray[np.float64]:
+    """The distance, then ``draws`` distances after patients were exchanged between the sets at random.
+
+    ``matrix`` [n + m, n + m] has the kernel of all pairs, zero for pairs of one patient within a set.
+    """
     labels = [np.unique(e, return_inverse=True) for e in patients]
     first = len(labels[0][0])
     code = np.concatenate([labels[0][1], first + labels[1][1]])
     side = np.arange(first + len(labels[1][0])) < first
     sides = np.column_stack([side, *(rng.permutation(side) for _ in range(draws))])[code].astype(np.float32)
-    counts = np.maximum(sides.sum(axis=0), 1), np.maximum((1 - sides).sum(axis=0), 1)
-    signed = sides / counts[0] - (1 - sides) / counts[1]
-    found = np.einsum("ib,ib->b", signed, matrix @ signed, dtype=np.float64)
-    return float((1 + (found[1:] >= found[0]).sum()) / (1 + draws))
+    signed = sides / np.maximum(sides.sum(axis=0), 1) - (1 - sides) / np.maximum((1 - sides).sum(axis=0), 1)
+    return np.asarray(np.einsum("ib,ib->b", signed, matrix @ signed, dtype=np.float64))
 
 
 def floor(real: Features, patients: Entities, images: int = SET) -> float:

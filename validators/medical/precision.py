@@ -11,7 +11,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-NEIGHBOURS = 5
+NEIGHBOURS = 10  # of the images of a set; 5, as in the papers, also counts slight noise as a lost region
 
 Floats = NDArray[np.float64]
 

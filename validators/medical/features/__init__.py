@@ -76,25 +76,32 @@ def _extract(pixels: NDArray[np.uint16], kind: Extractor) -> NDArray[np.float32]
 
 @dataclass(frozen=True)
 class Space:
-    """Features centred and scaled by a real reference set, so that a typical squared length is their number."""
+    """Features centred and scaled by a real reference set, so that a typical squared length is their number.
+
+    Features with scales of their own have heavy tails, which would decide every moment: they are compressed by arcsinh.
+    """
 
     name: str
     centre: NDArray[np.float64]
     scale: NDArray[np.float64]  # of the columns kept
+    again: NDArray[np.float64]  # scale after compression
     kept: NDArray[np.bool_]  # features that vary at all in the reference set
+    columns: bool
 
     @classmethod
     def fit(cls, reference: Images, name: str) -> Space:
         """Learn the scaling from the images of ``reference``."""
         found = raw(reference, name).astype(np.float64)
         centre, spread = found.mean(axis=0), found.std(axis=0)
-        kept = spread > 1e-6 * max(float(spread.max()), 1e-12)
-        shared = float(np.sqrt(np.mean(spread[kept] ** 2))) if kept.any() else 1.0
-        columns = extractor(name).columns
-        scale = spread[kept] if columns else np.full(int(kept.sum()), shared)
-        return cls(name, centre[kept], scale, kept)
+        kept = spread > 1e-6 * max(float(spread.max(initial=0.0)), 1e-12)
+        centre, spread, ones = centre[kept], spread[kept], np.ones(int(kept.sum()))
+        if not extractor(name).columns:
+            shared = float(np.sqrt(np.mean(spread**2))) if kept.any() else 1.0
+            return cls(name, centre, ones * shared, ones, kept, False)
+        again = np.arcsinh((found[:, kept] - centre) / spread).std(axis=0)
+        return cls(name, centre, spread, np.maximum(again, 1e-6), kept, True)
 
     def of(self, images: Images) -> NDArray[np.float32]:
         """Scaled features, float32 [n, kept]."""
-        scaled = (raw(images, self.name)[:, self.kept] - self.centre) / self.scale
-        return np.clip(scaled, -FARTHEST, FARTHEST).astype(np.float32)
+        scaled = np.clip((raw(images, self.name)[:, self.kept] - self.centre) / self.scale, -FARTHEST, FARTHEST)
+        return ((np.arcsinh(scaled) / self.again) if self.columns else scaled).astype(np.float32)
