@@ -57,7 +57,7 @@ def read_dicom(path: Path, pixels: Pixels, *, mask: bool, tags: Sequence[str], f
     stored = _decode(data, count)[frame or 0]
     values = _values(stored, data, pixels, frame or 0, mask)
     found, notes = facts(data, tags)
-    return Loaded(values=values, intensity=intensity_of(pixels), spacing=_spacing(data, frame or 0), facts=found,
+    return Loaded(values=values, intensity=intensity_of(pixels), spacing=_in_plane(data, frame or 0), facts=found,
                   notes=notes + _overlays(data))
 
 
@@ -149,6 +149,8 @@ def _check(data: FileDataset, pixels: Pixels, mask: bool) -> int:
         raise Refused("no-pixels")
     if pixels.modality and not mask and str(data.get("Modality") or "").upper() != pixels.modality.upper():
         raise Refused("modality")
+    if not mask and str(data.get("BurnedInAnnotation") or "").upper() == "YES":  # NO is not believed, see read
+        raise Refused("burned-in-text")
     count = int(data.get("NumberOfFrames") or 1)
     if count < 1:
         raise Refused("damaged")
@@ -249,10 +251,6 @@ def _in_plane(data: FileDataset, frame: int) -> tuple[float, float] | None:
         if found is not None and len(found) == 2 and all(float(v) > 0 for v in found):
             return float(found[0]), float(found[1])
     return None
-
-
-def _spacing(data: FileDataset, frame: int) -> tuple[float, ...] | None:
-    return _in_plane(data, frame)
 
 
 def _overlays(data: FileDataset) -> tuple[str, ...]:

@@ -148,8 +148,9 @@ def _pixels(data: Dataset, image: NDArray[np.uint16], intensity: Intensity, pixe
 
 def _module(data: Dataset, modality: str, spacing: Sequence[float] | None, frame: str) -> None:
     """What the image classes of each modality must have; a synthetic image knows little of it."""
-    data.Laterality = ""
     across = [number_text(s) for s in (spacing[-2:] if spacing is not None else (1.0, 1.0))]
+    if modality != "DX":
+        data.Laterality = ""
     if modality in ("CT", "MR"):
         data.FrameOfReferenceUID, data.PositionReferenceIndicator = frame, ""
         data.ImagePositionPatient, data.ImageOrientationPatient = ["0", "0", "0"], ["1", "0", "0", "0", "1", "0"]
@@ -182,6 +183,13 @@ def _facts(data: Dataset, facts: Mapping[str, Any]) -> None:
         elif keyword == "PatientSex":
             sex = str(value).strip().upper()[:1]
             data.PatientSex = sex if sex in ("M", "F", "O") else ""
+        elif keyword == "Laterality":
+            side = str(value).strip().upper()[:1]
+            side = side if side in ("L", "R") else ""
+            if "ImageLaterality" in data:
+                data.ImageLaterality = side or "U"
+            else:
+                data.Laterality = side
         elif keyword in ("PatientSize", "PatientWeight"):
             setattr(data, keyword, number_text(float(value)))
         else:

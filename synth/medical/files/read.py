@@ -15,20 +15,19 @@ _ENDING = (".dcm", ".dicom", ".ima")  # DICOM without its preamble can only be t
 
 
 def read(path: Path | Sequence[Path], pixels: Pixels, *, mask: bool = False, tags: Sequence[str] = (),
-         frame: int | None = None) -> Loaded | Refusal:
+         frame: int | None = None, text: bool = True) -> Loaded | Refusal:
     """The image, volume or mask of a file; of a folder or several files, the volume of a DICOM series.
 
     Never raises for a bad file, and prints nothing that a library says of one (it may quote values): the
     :class:`Refusal` has a code. ``tags`` are the DICOM keywords wanted as facts. ``frame`` (from 0) picks one frame
-    of several. Text in the pixels is refused, too (:mod:`.burned`).
+    of several. With ``text``, images that have text burned in are refused, too (:mod:`.burned`).
     """
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         try:
             loaded = _read(path, pixels, mask, tags, frame)
-            if mask:
-                return loaded
-            _sensible(loaded)
+            if not mask:
+                _sensible(loaded, text)
             return loaded
         except Refused as refused:
             return refused.refusal
@@ -59,13 +58,18 @@ def _read(path: Path | Sequence[Path], pixels: Pixels, mask: bool, tags: Sequenc
     raise Refused("truncated" if len(head) < 132 else "not-an-image")
 
 
-def _sensible(loaded: Loaded) -> None:
+def _sensible(loaded: Loaded, text: bool) -> None:
     if not np.isfinite(loaded.values).all():
         raise Refused("not-finite")
     window = loaded.intensity
     seen = np.clip(loaded.values, window.low, window.high)
     if seen.min() == seen.max():
         raise Refused("constant")
+    if text:
+        from synth.medical.files.burned import has_text
+
+        if has_text(seen):
+            raise Refused("burned-in-text")
 
 
 def mask_fits(image: Loaded, mask: Loaded) -> Refusal | None:

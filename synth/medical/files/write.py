@@ -96,8 +96,8 @@ def read_released(path: Path, pixels: Pixels, *, mask: bool = False) -> Loaded |
     NIfTI and DICOM hold units; the samples of a PNG are shares of the window (see its text chunk).
     """
     if mask or pixels.release is not Format.PNG or isinstance(pixels.window, Window):
-        return read(path, pixels, mask=mask)
-    loaded = read(path, replace(pixels, window=Window.FILE))
+        return read(path, pixels, mask=mask, text=False)
+    loaded = read(path, replace(pixels, window=Window.FILE), text=False)
     if isinstance(loaded, Refusal):
         return loaded
     to = intensity_of(pixels)
