@@ -17,8 +17,6 @@ from synth.contract import Contract
 from synth.contract.model import Column, IdentifierPolicy, Privacy, Role, Training
 from synth.errors import Problems, UserError
 
-PATIENT = "\0patient"  # the entity column of a listing whose contract has none; no contract column is called that
-
 
 @dataclass(frozen=True)
 class Row:
@@ -74,12 +72,11 @@ class Listing:
         contract = self.contract
         texts: dict[str, list[str | None]] = {c.name: self.column(c.name) for c in contract.columns}
         if entities is not None:
-            name = contract.entity or PATIENT
-            texts[name] = list(entities)
-            if contract.entity is None:
-                key = Column(name=PATIENT, role=Role.IDENTIFIER, privacy=Privacy.DIRECT,
-                             generate=IdentifierPolicy.DROP)
-                contract = replace(contract, entity=PATIENT, columns=(*contract.columns, key))
+            if contract.entity is None:  # under a name that no column has
+                name = max((c.name for c in contract.columns), key=len) + " "
+                key = Column(name=name, role=Role.IDENTIFIER, privacy=Privacy.DIRECT, generate=IdentifierPolicy.DROP)
+                contract = replace(contract, entity=name, columns=(*contract.columns, key))
+            texts[str(contract.entity)] = list(entities)
         memory, folder = fsspec.filesystem("memory"), f"/listing-{os.urandom(8).hex()}"
         table = replace(contract, source=f"memory:/{folder}/listing.csv", source_options=(), training=Training(),
                         pixels=None)

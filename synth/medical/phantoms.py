@@ -91,11 +91,11 @@ def make(folder: Path, *, patients: int = PATIENTS, seed: int = 20_261, most_ima
         for image in range(patient.images):
             values = head(patient, anatomy, image)
             path = folder / patient.finding / f"{patient.key}_{image}.dcm"
-            _save(_dicom(patient, values, image, seed), path)
+            _save(dataset(patient, values, image, seed), path)
             counts["images"] += 1
             if number % 50 == 7 and image == 0:  # registered twice
                 other = Patient(patients + number, patient.age, patient.sex, patient.finding, patient.scanner, 1)
-                _save(_dicom(other, values, image, seed), folder / patient.finding / f"{other.key}_0.dcm")
+                _save(dataset(other, values, image, seed), folder / patient.finding / f"{other.key}_0.dcm")
                 counts["images"] += 1
                 counts["twice"] += 1
         if number % 30 == 11:
@@ -171,7 +171,7 @@ def _ellipse(x: NDArray[np.float64], y: NDArray[np.float64], cx: float, cy: floa
     return np.asarray((u / a) ** 2 + (v / b) ** 2 <= 1)
 
 
-def _dicom(patient: Patient, values: NDArray[np.float64], image: int, seed: int) -> Dataset:
+def dataset(patient: Patient, values: NDArray[np.float64], image: int, seed: int) -> Dataset:
     """A CT image with the attributes that hospitals write, the ones that name somebody among them."""
     from pydicom.dataset import Dataset, FileMetaDataset
     from pydicom.uid import CTImageStorage, ExplicitVRLittleEndian
@@ -209,7 +209,7 @@ def _dicom(patient: Patient, values: NDArray[np.float64], image: int, seed: int)
 
 def spoil(kind: str, patient: Patient, values: NDArray[np.float64], path: Path, seed: int) -> None:
     """Write a file that has to be put aside; ``kind`` is one of :data:`DEFECTS`."""
-    data = _dicom(patient, values, 99, seed)
+    data = dataset(patient, values, 99, seed)
     if kind == "no-pixels":
         del data.PixelData
     elif kind == "modality":
