@@ -96,7 +96,8 @@ def processing(contract: Contract, record: Mapping[str, Any]) -> dict[str, Any]:
         else:
             rules.append(f"{constraint.total} = {' + '.join(constraint.parts)}")
     shown = {"rows", "entities", "finished", "columns", "seconds"}
-    kept = {key: value for key, value in tidy(plain(record), contract.k).items() if key not in shown}
+    kept = {key: _counts_rounded(value, contract.k) for key, value in tidy(plain(record), contract.k).items()
+            if key not in shown}
     return {
         "bounds": {"origin": "declared in the contract and confirmed by a person", "columns": bounded},
         "rare_rule": f"Categories with fewer than {contract.k} entities are folded into one.", "k": contract.k,
@@ -104,6 +105,15 @@ def processing(contract: Contract, record: Mapping[str, Any]) -> dict[str, Any]:
         "missing": "A missing value is a state of its own; nothing is filled in silently.",
         "constraints": rules, "record": kept,
     }
+
+
+def _counts_rounded(value: Any, k: int) -> Any:
+    """Whatever whole number the ingest stage records is a count of private records or files."""
+    if isinstance(value, Mapping):
+        return {name: _counts_rounded(item, k) for name, item in value.items()}
+    if isinstance(value, list):
+        return [_counts_rounded(item, k) for item in value]
+    return rounded(value, k) if isinstance(value, int) and not isinstance(value, bool) else value
 
 
 def model(contract: Contract, fit: Mapping[str, Any], generate: Mapping[str, Any]) -> dict[str, Any]:

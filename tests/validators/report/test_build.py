@@ -218,3 +218,12 @@ def test_a_smaller_k_and_more_attempts_are_shown_with_who_allowed_them(example: 
     page = " ".join(render(report).split())
     assert "changed this number from 10: Small villages were merged at the source." in page
     assert "M. Lindqvist: new source file" in page and 'href="#model">more allowed</a>' in page
+
+
+def test_whatever_an_ingest_counted_is_rounded(example: ModuleType) -> None:
+    from validators.report.context import processing
+
+    record = {"rows": 812, "images": 812, "quarantined": {"truncated": 3, "constant": 24}, "sure": True, "share": 0.25}
+    kept = processing(example.contract(), record)["record"]
+    assert kept == {"images": 810, "quarantined": {"truncated": "fewer than 10", "constant": 20}, "sure": True,
+                    "share": 0.25}
