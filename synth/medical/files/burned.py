@@ -12,6 +12,7 @@ that is not nearly horizontal, to handwriting, and to letters lower than 6 sampl
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -29,6 +30,8 @@ _WINDOW = 7  # samples: structures thinner than this are thin
 _MOST_LETTERS = 3000  # at one threshold: more is texture
 _LARGE = 640  # longest side beyond which a picture is looked at again at half the size, where large letters are small
 _SLICES = 8  # of a volume, along each axis
+
+_AROUND = np.ones((3, 3), dtype=np.int8)
 
 Box = tuple[int, int, int, int]  # left, right, top, bottom
 
@@ -63,7 +66,7 @@ def _in_picture(picture: NDArray[np.float32]) -> bool:
     low, high = float(picture.min()), float(picture.max())
     if high <= low or min(picture.shape) < HEIGHTS[0]:
         return False
-    scaled = ((picture - low) / (high - low)).astype(np.float32)
+    scaled: NDArray[Any] = ((picture - low) / (high - low)).astype(np.float32)
     while True:
         if len(rows := _rows(scaled)) and _agreed(rows):
             return True
@@ -73,7 +76,7 @@ def _in_picture(picture: NDArray[np.float32]) -> bool:
         scaled = (even[::2, ::2] + even[1::2, ::2] + even[::2, 1::2] + even[1::2, 1::2]) / 4
 
 
-def _rows(picture: NDArray[np.float32]) -> list[tuple[int, int, Box]]:
+def _rows(picture: NDArray[Any]) -> list[tuple[int, int, Box]]:
     """(threshold, letters, box) of every row of letters that a threshold finds."""
     found = []
     for sign, shown in enumerate((picture, 1 - picture)):
@@ -98,8 +101,8 @@ def _agreed(rows: list[tuple[int, int, Box]]) -> bool:
     return False
 
 
-def _letters(above: NDArray[np.bool_]) -> tuple[NDArray[np.int32], list[_Letter]]:
-    labels, count = ndimage.label(above, structure=np.ones((3, 3)))
+def _letters(above: NDArray[np.bool_]) -> tuple[NDArray[Any], list[_Letter]]:
+    labels, count = ndimage.label(above, structure=_AROUND)
     if count < min(_AGREE):
         return labels, []
     boxes = ndimage.find_objects(labels)
@@ -151,7 +154,7 @@ def _next(letters: list[_Letter], row: list[int]) -> int | None:
     return None
 
 
-def _is_row(row: list[_Letter], labels: NDArray[np.int32], shown: NDArray[np.float32]) -> bool:
+def _is_row(row: list[_Letter], labels: NDArray[Any], shown: NDArray[np.float32]) -> bool:
     """Whether letters are equally bright, stand out from what is around them, and stand on one line."""
     heights = np.array([letter.height for letter in row])
     widths = np.array([letter.box[1] - letter.box[0] for letter in row])
@@ -164,8 +167,8 @@ def _is_row(row: list[_Letter], labels: NDArray[np.int32], shown: NDArray[np.flo
     part, names = shown[top:bottom, left:right], labels[top:bottom, left:right]
     bright = np.array([np.percentile(part[names == letter.label], 75) for letter in row])
     inside = np.isin(names, [letter.label for letter in row])
-    near = ndimage.binary_dilation(inside, np.ones((3, 3)))
-    ring = ndimage.binary_dilation(near, np.ones((3, 3)), iterations=2) & ~near
+    near = ndimage.binary_dilation(inside, _AROUND)
+    ring = ndimage.binary_dilation(near, _AROUND, iterations=2) & ~near
     return bool(ring.any() and bright.std() <= _UNEQUAL and
                 bright.mean() - np.percentile(part[ring], 80) >= _CONTRAST)
 

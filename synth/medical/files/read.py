@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
+import functools
+import importlib
+import logging
 import warnings
 from collections.abc import Sequence
 from pathlib import Path
@@ -11,6 +15,7 @@ import numpy as np
 from synth.contract.pixels import Pixels
 from synth.medical.files.base import Loaded, Refusal, Refused, head_of
 
+_LIBRARIES = ("pydicom", "openjpeg", "libjpeg", "nibabel", "PIL")
 _ENDING = (".dcm", ".dicom", ".ima")  # DICOM without its preamble can only be told by the name
 
 
@@ -22,6 +27,7 @@ def read(path: Path | Sequence[Path], pixels: Pixels, *, mask: bool = False, tag
     :class:`Refusal` has a code. ``tags`` are the DICOM keywords wanted as facts. ``frame`` (from 0) picks one frame
     of several. With ``text``, images that have text burned in are refused, too (:mod:`.burned`).
     """
+    _silence()
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         try:
@@ -35,6 +41,19 @@ def read(path: Path | Sequence[Path], pixels: Pixels, *, mask: bool = False, tag
             return Refusal("too-large")
         except Exception:  # decoders raise what they like on broken input; its text may quote the file
             return Refusal("damaged")
+
+
+@functools.cache
+def _silence() -> None:
+    """What the libraries log of a file goes nowhere: they quote its values."""
+    for name in _LIBRARIES:
+        logger = logging.getLogger(name)
+        logger.addHandler(logging.NullHandler())
+        logger.propagate = False
+    with contextlib.suppress(ImportError):
+        gdcm = importlib.import_module("gdcm")
+        for quiet in (gdcm.Trace.DebugOff, gdcm.Trace.WarningOff, gdcm.Trace.ErrorOff):
+            quiet()
 
 
 def _read(path: Path | Sequence[Path], pixels: Pixels, mask: bool, tags: Sequence[str], frame: int | None) -> Loaded:
@@ -55,7 +74,7 @@ def _read(path: Path | Sequence[Path], pixels: Pixels, mask: bool, tags: Sequenc
         return read_raster(path, pixels, mask=mask, frame=frame)
     if is_nifti(head) or (head[:2] == b"\x1f\x8b" and is_nifti(inflate(path, 352))):
         return read_nifti(path, pixels, mask=mask)
-    raise Refused("truncated" if len(head) < 132 else "not-an-image")
+    raise Refused("truncated" if len(head) < 132 and head[:2] != b"\x1f\x8b" else "not-an-image")
 
 
 def _sensible(loaded: Loaded, text: bool) -> None:
