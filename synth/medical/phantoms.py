@@ -13,7 +13,7 @@ from __future__ import annotations
 
 import shutil
 import sys
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 FINDINGS = {"none": 0.34, "nodule": 0.26, "ring": 0.22, "diffuse": 0.18}  # shares of the patients
 WINDOW = (-40.0, 120.0)  # HU: what a brain window shows
 PATIENTS = 600
-DEFECTS = ("truncated", "empty", "no-pixels", "modality", "constant", "damaged")
+DEFECTS = ("truncated", "empty", "no-pixels", "modality", "constant", "damaged", "burned-in-text")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -100,7 +100,7 @@ def make(folder: Path, *, patients: int = PATIENTS, seed: int = 20_261, most_ima
                 counts["twice"] += 1
         if number % 30 == 11:
             kind = DEFECTS[(number // 30) % len(DEFECTS)]
-            spoil(kind, patient, head(patient, anatomy, 99), folder / patient.finding / f"{patient.key}_9.dcm", seed)
+            spoil(kind, patient, anatomy, folder / patient.finding / f"{patient.key}_9.dcm", seed)
             counts["defects"] += 1
     return counts
 
@@ -207,8 +207,13 @@ def dataset(patient: Patient, values: NDArray[np.float64], image: int, seed: int
     return data
 
 
-def spoil(kind: str, patient: Patient, values: NDArray[np.float64], path: Path, seed: int) -> None:
+def spoil(kind: str, patient: Patient, anatomy: int, path: Path, seed: int) -> None:
     """Write a file that has to be put aside; ``kind`` is one of :data:`DEFECTS`."""
+    if kind == "burned-in-text":  # beside the head, in a wide field of view
+        patient = replace(patient, scanner=replace(patient.scanner, field=1.6, side=64))
+    values = head(patient, anatomy, 99)
+    if kind == "burned-in-text":
+        values = written(values, patient)
     data = dataset(patient, values, 99, seed)
     if kind == "no-pixels":
         del data.PixelData
@@ -224,6 +229,18 @@ def spoil(kind: str, patient: Patient, values: NDArray[np.float64], path: Path, 
     elif kind == "damaged":
         content = path.read_bytes()
         path.write_bytes(content[:140] + bytes([255]) * 80 + content[220:])
+
+
+def written(values: NDArray[np.float64], patient: Patient) -> NDArray[np.float64]:
+    """The slice with the patient's name in its pixels, as consoles of old burn it in."""
+    from PIL import Image, ImageDraw, ImageFont
+
+    page = Image.new("L", values.shape[::-1], 0)
+    draw = ImageDraw.Draw(page)
+    font = ImageFont.load_default(size=10)
+    draw.text((1, 0), "PHANTOM", fill=255, font=font)
+    draw.text((1, values.shape[0] - 12), patient.key, fill=255, font=font)
+    return np.where(np.asarray(page) > 127, 900.0, values)
 
 
 def _uid(seed: int, *names: str | int) -> UID:
