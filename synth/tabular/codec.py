@@ -1,8 +1,8 @@
 """A working frame as a matrix of integer tokens, and back.
 
-Every column becomes one token or two (a coarse one and a fine one below it): numbers through
-:mod:`synth.tabular.numbers`, labels by their vocabulary, in two levels if it is long, so that no layer of
-a network ever has ten thousand outputs. Missing is a token of its own, never a filled-in value.
+Every column becomes one token: numbers through :mod:`synth.tabular.numbers`, labels by their vocabulary. A
+long vocabulary takes two, a coarse one and a fine one below it, so that no layer of a network ever has ten
+thousand outputs. Missing is a token of its own, never a filled-in value.
 """
 
 from __future__ import annotations
@@ -141,9 +141,9 @@ class TableCodec:
     columns: tuple[NumberCodec | LabelCodec, ...]
 
     @classmethod
-    def fit(cls, frame: pd.DataFrame, schema: TableSchema, *, k: int = 10, fine: int = 1,
+    def fit(cls, frame: pd.DataFrame, schema: TableSchema, *, k: int = 10,
             entities: np.ndarray | None = None) -> TableCodec:
-        """Learn every column's tokens from a working frame. ``fine`` > 1 gives smooth numbers a second token."""
+        """Learn every column's tokens from a working frame."""
         columns: list[NumberCodec | LabelCodec] = []
         for column in schema.columns:
             values = frame[column.name]
@@ -151,7 +151,7 @@ class TableCodec:
                 columns.append(NumberCodec.fit(
                     column.name, values.to_numpy(float), k=k,
                     decimals=0 if column.integer or column.unit is not None else column.decimals,
-                    nullable=column.nullable, fine=fine, low=column.minimum, high=column.maximum, entities=entities))
+                    nullable=column.nullable, low=column.minimum, high=column.maximum, entities=entities))
             else:
                 columns.append(LabelCodec.fit(column, values))
         return cls(schema=schema, columns=tuple(columns))
@@ -167,14 +167,12 @@ class TableCodec:
         for i, column in enumerate(self.columns):
             children = column.children()
             out.append(Token(column=i, size=column.sizes[0], coarse=None, children=(),
-                             bins=column.bins if isinstance(column, NumberCodec) and column.fine == 1 else 0,
+                             bins=column.bins if isinstance(column, NumberCodec) else 0,
                              positions=tuple(column.positions.tolist())))
             if children is not None:
                 size = column.sizes[1]
-                smooth = isinstance(column, NumberCodec)
                 out.append(Token(column=i, size=size, coarse=len(out) - 1, bins=0, children=tuple(children.tolist()),
-                                 positions=tuple(((np.arange(size) + 0.5) / size if smooth
-                                                  else np.full(size, np.nan)).tolist())))
+                                 positions=(float("nan"),) * size))
         return out
 
     def encode(self, frame: pd.DataFrame, *, seed: int) -> np.ndarray:

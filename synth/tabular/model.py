@@ -82,7 +82,7 @@ class TabularModel:
             raise UserError("there is nothing to train on: the training table has no rows or no modelled columns")
         training = training or Training()
         base = recipes.named(training, rows=len(frame))
-        codec = TableCodec.fit(frame, schema, k=k, fine=int(base.setting("fine")), entities=entities)
+        codec = TableCodec.fit(frame, schema, k=k, entities=entities)
         order = _order(codec, target, conditions)
         tokens = torch.from_numpy(codec.encode(frame, seed=derive(seed, "codec"))[:, order]).float()
         held = _validation(len(frame), entities, validation_share, seed)
@@ -187,7 +187,7 @@ class TabularModel:
             if allowed.missing:
                 if not column.missing:
                     raise UserError(f"column {name!r} has no missing cells", todo="drop the condition")
-                plan.given[at] = True  # missing is token 0, and the fine token below it is 0
+                plan.given[at] = True  # missing is token 0
             elif exact is not None:
                 plan.given[at] = True
                 if isinstance(column, NumberCodec):

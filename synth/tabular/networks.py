@@ -6,6 +6,7 @@ Shapes: B rows, T tokens, D the sum of token sizes, e the embedding. One-hot row
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import reduce
 
 import torch
 import torch.nn.functional as F
@@ -13,6 +14,9 @@ from torch import Tensor, nn
 
 from synth.tabular.codec import Token
 from synth.tabular.rows import gumbel, offsets, pick, waves
+
+FLIPPED = 0.2  # share of a member's first units that start with the other sign
+_Masks = tuple[Tensor, Tensor] | None  # what dropout leaves of the two layers, [B, width] each
 
 
 class TokenHead(nn.Module):
@@ -44,14 +48,19 @@ class ConditionalGenerator(nn.Module):
     Token ``j`` has a small network over the embeddings of the tokens before it and, where the caller knows
     them, of tokens after it (all others are zero and flagged), so p(token | any other tokens) is native:
     prefix mode (nothing given, the unconditional law) costs no more than an ordinary autoregressive net.
+
+    Every such network is an ensemble of ``members`` that share their matrices and differ in a scale and a shift
+    of each unit (TabM, Gorishniy et al. 2024). A training row goes through one of them, so a step costs what it
+    would without; what is validated and drawn from is the mean of their distributions.
     """
 
     shift: Tensor
 
     def __init__(self, tokens: Sequence[Token], *, embedding: int = 16, hidden: int = 128, inner: int = 64,
-                 dropout: float = 0.1, smooth: int = 16) -> None:
+                 dropout: float = 0.1, smooth: int = 16, members: int = 1) -> None:
         super().__init__()
         self.tokens, self.embedding_size, self.dropout, self.inner_width = tuple(tokens), embedding, dropout, inner
+        self.members = members
         count, e = len(self.tokens), embedding
         self.starts = offsets(self.tokens)
         self.register_buffer("shift", torch.tensor(self.starts[:-1]), persistent=False)
@@ -71,6 +80,11 @@ class ConditionalGenerator(nn.Module):
         self.bias = nn.Parameter(0.1 * torch.randn(count, hidden))
         self.inner = nn.ModuleList([nn.Linear(hidden, inner) for _ in range(count)])
         self.heads = nn.ModuleList([TokenHead(inner, token, smooth) for token in self.tokens])
+        # a fifth of a member's units look at the other half of their input; more of them, and members learn slowly
+        self.scale_first = nn.Parameter(torch.where(torch.rand(count, members, hidden) < FLIPPED, -1.0, 1.0))
+        self.scale_inner = nn.Parameter(1 + 0.1 * torch.randn(count, members, inner))
+        self.shift_first = nn.Parameter(0.1 * torch.randn(count, members, hidden))
+        self.shift_inner = nn.Parameter(0.1 * torch.randn(count, members, inner))
         for j, token in enumerate(self.tokens):
             if token.coarse is not None:
                 child = torch.arange(token.size)[None, :] >= torch.tensor(token.children)[:, None]
@@ -125,10 +139,41 @@ class ConditionalGenerator(nn.Module):
         place = 2 * mass / (start + root).clamp(min=1e-12) + 0.5 * half
         return torch.where(tokens_b >= first, place.clamp(0, 0.9999), 0.5)
 
-    def _logits(self, j: int, first: Tensor) -> Tensor:
-        x = F.dropout(F.relu(first), self.dropout, self.training)
-        x = F.dropout(F.relu(self.inner[j](x)), self.dropout, self.training)
-        return self.heads[j](x)
+    def _masks(self, rows: int) -> _Masks:
+        """Dropout of a step, for both layers. All tokens share it: drawing one each took a third of a step."""
+        if not self.training or not self.dropout:
+            return None
+        keep, device = 1 - self.dropout, self.table.device
+        first, inner = ((torch.rand(rows, width, device=device) < keep) / keep
+                        for width in (self.bias.shape[1], self.inner_width))
+        return first, inner
+
+    def _spread(self, adapter: Tensor, rows: int) -> Tensor:
+        """Rows [rows, width] of an adapter [members, width]: equal shares to the members, in order."""
+        return adapter[:, None].expand(-1, -(-rows // self.members), -1).flatten(0, 1)[:rows]
+
+    def _member(self, j: int, first: Tensor, member: int | None, masks: _Masks) -> Tensor:
+        """Logits of one member, or of rows dealt out to all."""
+        adapters = [parameter[j] for parameter in (self.scale_first, self.shift_first, self.scale_inner,
+                                                   self.shift_inner)]
+        scale, shift, scale_inner, shift_inner = (self._spread(adapter, len(first)) if member is None
+                                                  else adapter[member] for adapter in adapters)
+        x = F.relu(torch.addcmul(shift, first, scale))
+        x = self.inner[j](x if masks is None else x * masks[0])
+        x = F.relu(torch.addcmul(shift_inner, x, scale_inner))
+        logits: Tensor = self.heads[j](x if masks is None else x * masks[1])
+        return logits
+
+    def _logits(self, j: int, first: Tensor, tokens_bt: Tensor, masks: _Masks = None) -> Tensor:
+        """Logits [B, size]: of each row's own member while training, else of the members' mean distribution.
+
+        ``tokens_bt`` tells a fine token which coarse one it refines.
+        """
+        if self.training:
+            return self._restrict(j, self._member(j, first, None, masks), tokens_bt)
+        members = (torch.log_softmax(self._restrict(j, self._member(j, first, member, masks), tokens_bt), 1)
+                   for member in range(self.members))
+        return reduce(torch.logaddexp, members)
 
     def _first(self, j: int, prefix: Tensor) -> Tensor:
         """First layer over the embeddings [B, j*e] of the tokens before ``j``."""
@@ -151,11 +196,11 @@ class ConditionalGenerator(nn.Module):
 
     def losses(self, cells_bt: Tensor) -> Tensor:
         """Negative log-likelihood [B, T] in nats of the tokens of cells, in prefix mode."""
-        flat, tokens_bt = self._embed(cells_bt).flatten(1), cells_bt.long()
+        flat, tokens_bt, masks = self._embed(cells_bt).flatten(1), cells_bt.long(), self._masks(len(cells_bt))
         out = []
         for j in range(len(self.tokens)):
-            logits = self._logits(j, self._first(j, flat[:, : j * self.embedding_size]))
-            out.append(F.cross_entropy(self._restrict(j, logits, tokens_bt), tokens_bt[:, j], reduction="none"))
+            logits = self._logits(j, self._first(j, flat[:, : j * self.embedding_size]), tokens_bt, masks)
+            out.append(F.cross_entropy(logits, tokens_bt[:, j], reduction="none"))
         return torch.stack(out, 1)
 
     def losses_given(self, cells_bt: Tensor, given_bt: Tensor, chain_b: Tensor) -> Tensor:
@@ -163,7 +208,7 @@ class ConditionalGenerator(nn.Module):
 
         Rows with ``chain_b`` also know every token before the predicted one; the others know the given ones alone.
         """
-        embedded, tokens_bt = self._embed(cells_bt), cells_bt.long()
+        embedded, tokens_bt, masks = self._embed(cells_bt), cells_bt.long(), self._masks(len(cells_bt))
         out = []
         for j, token in enumerate(self.tokens):
             visible = given_bt.clone()
@@ -173,17 +218,18 @@ class ConditionalGenerator(nn.Module):
                 visible[:, token.coarse] = True
             elif j + 1 < len(self.tokens) and self.tokens[j + 1].coarse == j:
                 visible[:, j + 1] = False
-            logits = self._logits(j, self._first_given(j, embedded * visible[:, :, None], visible))
-            loss = F.cross_entropy(self._restrict(j, logits, tokens_bt), tokens_bt[:, j], reduction="none")
+            first = self._first_given(j, embedded * visible[:, :, None], visible)
+            logits = self._logits(j, first, tokens_bt, masks)
+            loss = F.cross_entropy(logits, tokens_bt[:, j], reduction="none")
             out.append(loss.masked_fill(given_bt[:, j], 0.0))
         return torch.stack(out, 1)
 
     def relaxed(self, rows: int, temperature: float) -> Tensor:
         """Differentiable one-hot rows [B, D] from the unconditional law."""
-        prefix = self.table.new_zeros(rows, 0)
+        prefix, masks = self.table.new_zeros(rows, 0), self._masks(rows)
         chosen, hard = [], torch.zeros(rows, len(self.tokens), dtype=torch.long, device=self.table.device)
         for j in range(len(self.tokens)):
-            logits = self._restrict(j, self._logits(j, self._first(j, prefix)), hard)
+            logits = self._logits(j, self._first(j, prefix), hard, masks)
             pick = gumbel(logits, temperature)
             hard[:, j] = pick.detach().argmax(1)
             rows_of_j = slice(self.starts[j], self.starts[j + 1])
@@ -201,9 +247,9 @@ class ConditionalGenerator(nn.Module):
         """
         e, count = self.embedding_size, len(self.tokens)
         flat = self.table.new_zeros(rows, count * e)
-        out = self.table.new_zeros(rows, count)
+        out, masks = self.table.new_zeros(rows, count), self._masks(rows)
         for j in range(count):
-            logits = self._restrict(j, self._logits(j, self._first(j, flat[:, : j * e])), out)
+            logits = self._logits(j, self._first(j, flat[:, : j * e]), out, masks)
             if shares is not None:
                 wanted, mean = shares[j], torch.softmax(logits, 1).mean(0)
                 move = torch.log((wanted * rows + 1) / (mean * rows + 1)).clamp(-1, 1)
@@ -235,8 +281,7 @@ class ConditionalGenerator(nn.Module):
                 continue
             visible = seen.clone()
             visible[:, j] = False
-            logits = self._logits(j, self._first_given(j, known * visible[:, :, None], visible))
-            logits = self._restrict(j, logits, out)
+            logits = self._logits(j, self._first_given(j, known * visible[:, :, None], visible), out)
             if j in allowed:
                 coarse = self.tokens[j].coarse
                 logits = logits + (allowed[j] if coarse is None else allowed[j][out[:, coarse].long()])

@@ -96,7 +96,6 @@ class NoisePlayers:
         self.generator: NoiseGenerator = generator
         self.critic: nn.Module = critic
         train = train.long()
-        train = train.long()
         self.train, self.pack, self.temperature = train, pack, temperature
         self.columns = torch.tensor([t.column for t in generator.tokens], device=train.device)
         self.roots = [j for j, token in enumerate(generator.tokens) if token.coarse is None]
@@ -152,7 +151,8 @@ def build_network(recipe: Recipe, codec: TableCodec, order: list[int]) -> Networ
                               blocks=int(setting("blocks")))
     return ConditionalGenerator(
         tokens, embedding=int(setting("embedding")), hidden=int(setting("hidden")), inner=int(setting("inner")),
-        dropout=float(setting("dropout")), smooth=int(setting("smooth")))
+        dropout=float(setting("dropout")), smooth=int(setting("smooth")),
+        members=int(setting("members")))
 
 
 def build_players(recipe: Recipe, network: Network, train: Tensor, validation: Tensor

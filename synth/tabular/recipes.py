@@ -10,7 +10,7 @@ from synth.errors import UserError
 from synth.gan.recipe import Phase, Recipe, with_options
 
 _CONDITIONAL = (
-    ("embedding", 8), ("hidden", 128), ("inner", 64), ("dropout", 0.0), ("smooth", 16), ("given", 0.1), ("fine", 1),
+    ("embedding", 8), ("hidden", 128), ("inner", 64), ("dropout", 0.0), ("smooth", 16), ("given", 0.1), ("members", 5),
     ("temperature", 0.7), ("critic_width", 128),
     ("likelihood_passes", 60.0), ("settling_passes", 30.0), ("adversarial_passes", 5.0), ("control_passes", 25.0),
     ("likelihood_budget", 600.0), ("settling_budget", 150.0), ("adversarial_budget", 15.0), ("control_budget", 75.0),
@@ -18,7 +18,7 @@ _CONDITIONAL = (
 
 _NOISE = (
     ("noise", 128), ("width", 256), ("blocks", 2), ("temperature", 0.5), ("critic_width", 256),
-    ("adversarial_passes", 100.0), ("adversarial_budget", 2_000.0), ("fine", 1),
+    ("adversarial_passes", 100.0), ("adversarial_budget", 2_000.0),
 )
 
 _WARM = Phase(name="likelihood", likelihood=1.0, generator_rate=2e-3, betas=(0.9, 0.999), decay=1e-4, average=0.995,

@@ -4,18 +4,38 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from typing import TYPE_CHECKING
+from typing import Protocol
 
 import numpy as np
 
-if TYPE_CHECKING:
-    from synth.tabular.repair import Component
+from synth.contract.model import Inequality, Sum
+from synth.tabular.grid import Grid
 
 _NEAR = 1e8  # steps: how far from zero wanted values may lie
 _FAR = 1e12  # steps: a bound further away than this binds nothing
 
 
-def closest(component: Component, wanted: Mapping[str, float], low: Mapping[str, float],
+class Program(Protocol):
+    """What is to be solved: number columns on a common unit and what must hold among them."""
+
+    @property
+    def columns(self) -> tuple[str, ...]:
+        """Their names."""
+
+    @property
+    def inequalities(self) -> tuple[Inequality, ...]:
+        """Between two columns each."""
+
+    @property
+    def sums(self) -> tuple[Sum, ...]:
+        """Totals and their parts."""
+
+    @property
+    def grids(self) -> Mapping[str, Grid]:
+        """The values each column can print."""
+
+
+def closest(component: Program, wanted: Mapping[str, float], low: Mapping[str, float],
             high: Mapping[str, float]) -> dict[str, float] | None:
     """Values nearest to ``wanted`` within the bounds that satisfy every constraint; ``None`` if there are none.
 

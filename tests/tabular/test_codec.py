@@ -58,16 +58,16 @@ def test_no_rare_value_and_no_extreme_is_in_the_saved_codec() -> None:
 def test_atoms_count_entities_not_rows() -> None:
     values = np.array([7.0] * 50 + list(np.arange(100, 300)))
     entities = np.array([0] * 50 + list(range(1, 201)))
-    one_person = NumberCodec.fit("x", values, k=10, decimals=0, nullable=False, fine=1, entities=entities)
-    many = NumberCodec.fit("x", values, k=10, decimals=0, nullable=False, fine=1)
+    one_person = NumberCodec.fit("x", values, k=10, decimals=0, nullable=False, entities=entities)
+    many = NumberCodec.fit("x", values, k=10, decimals=0, nullable=False)
     assert 7.0 in many.atoms and 7.0 not in one_person.atoms
 
 
 @settings(max_examples=40, deadline=None)
-@given(st.lists(st.integers(-500, 500), min_size=1, max_size=300), st.integers(1, 8), st.integers(0, 2))
-def test_any_column_encodes_into_its_sizes_and_back_into_its_bounds(cells: list[int], fine: int, decimals: int) -> None:
+@given(st.lists(st.integers(-500, 500), min_size=1, max_size=300), st.integers(0, 2))
+def test_any_column_encodes_into_its_sizes_and_back_into_its_bounds(cells: list[int], decimals: int) -> None:
     values = np.array(cells) / 10.0**decimals
-    codec = NumberCodec.fit("x", values, k=10, decimals=decimals, nullable=False, fine=fine, low=-500, high=500)
+    codec = NumberCodec.fit("x", values, k=10, decimals=decimals, nullable=False, low=-500, high=500)
     tokens = np.floor(codec.encode(values, np.full(len(values), 0.3))).astype(int)
     assert (tokens >= 0).all() and all((tokens[:, i] < size).all() for i, size in enumerate(codec.sizes))
     again = NumberCodec.from_json(json.loads(json.dumps(codec.to_json())))
@@ -80,7 +80,7 @@ def test_any_column_encodes_into_its_sizes_and_back_into_its_bounds(cells: list[
 def test_draws_inside_a_condition_satisfy_it(seed: int, low: float, width: float) -> None:
     rng = generator(seed, "condition")
     values = np.round(rng.normal(0, 1, 1000), 2)
-    codec = NumberCodec.fit("x", values, k=10, decimals=2, nullable=False, fine=1)
+    codec = NumberCodec.fit("x", values, k=10, decimals=2, nullable=False)
     within = Interval(low=np.ceil(low * 100) / 100, high=np.floor((low + width) * 100) / 100)
     share = codec.allowed(within)[:, 0]
     assert share.min() >= 0 and share.max() <= 1 + 1e-9
@@ -119,7 +119,7 @@ def test_cells_round_trip(data: st.DataObject) -> None:
     step = data.draw(st.sampled_from([1, 5]))
     values = np.array([np.nan if c is None else np.round(c * step / 10.0**decimals, decimals) for c in cells])
     low, high = -1500 / 10.0**decimals, 1500 / 10.0**decimals
-    codec = NumberCodec.fit("x", values, k=10, decimals=decimals, nullable=True, fine=1, low=low, high=high)
+    codec = NumberCodec.fit("x", values, k=10, decimals=decimals, nullable=True, low=low, high=high)
     tokens = codec.encode(values, np.full(len(values), 0.5))
     made = codec.decode(tokens)
     if np.sum(~np.isnan(values)) < 10 <= len(values):  # too few to show anything of the column
@@ -151,7 +151,7 @@ def test_nothing_saved_or_drawn_is_one_rows_value(seed: int, rows: int, k: int, 
             "spikes": lambda: rng.choice([1.0, 2.0, 3.0, 4.5], rows)}[kind]().round(3)
     extremes = np.array([98765.437, -43219.871, 31337.133])[:planted]
     values = rng.permutation(np.concatenate([bulk, np.full(k, 20.0), extremes]))
-    codec = NumberCodec.fit("x", values, k=k, decimals=3, nullable=False, fine=1)
+    codec = NumberCodec.fit("x", values, k=k, decimals=3, nullable=False)
     text = json.dumps(codec.to_json())
     assert not any(f"{value:.3f}" in text for value in extremes)
     assert all((values == atom).sum() >= k for atom in codec.atoms)
@@ -167,7 +167,7 @@ def test_one_person_with_many_rows_shows_in_no_figure_of_the_model():
     rng = np.random.default_rng(3)
     values = np.concatenate([rng.normal(50_000, 9_000, 4_000).round(3), np.full(50, own)])
     entities = np.concatenate([np.arange(4_000), np.full(50, 4_000)])
-    codec = NumberCodec.fit("pay", values, k=10, decimals=3, nullable=False, fine=1, entities=entities)
+    codec = NumberCodec.fit("pay", values, k=10, decimals=3, nullable=False, entities=entities)
     assert "98765.432" not in json.dumps(codec.to_json())
     cells = codec.encode(values, rng.random(len(values)))
     drawn = codec.decode(np.repeat(np.floor(cells), 20, axis=0) + 0.9999 * rng.random((20 * len(cells), 1)))
@@ -179,7 +179,7 @@ def test_one_person_with_many_rows_shows_in_no_figure_of_the_model():
 def test_a_column_that_fewer_than_k_people_fill_comes_out_missing(filled, shown):
     values = np.full(500, np.nan)
     values[:filled] = 41.5
-    codec = NumberCodec.fit("dose", values, k=10, decimals=1, nullable=True, fine=1)
+    codec = NumberCodec.fit("dose", values, k=10, decimals=1, nullable=True)
     assert ("41.5" in json.dumps(codec.to_json())) == shown
     assert np.isnan(codec.decode(codec.encode(values, np.zeros(500)))).sum() == (500 - filled if shown else 500)
 
@@ -187,6 +187,6 @@ def test_a_column_that_fewer_than_k_people_fill_comes_out_missing(filled, shown)
 def test_what_lies_between_the_spikes_needs_k_people_not_k_rows():
     values = np.concatenate([np.full(300, 5.0), np.full(40, 77.25)])
     entities = np.concatenate([np.arange(300), np.full(40, 300)])
-    codec = NumberCodec.fit("visits", values, k=10, decimals=2, nullable=False, fine=1, entities=entities)
+    codec = NumberCodec.fit("visits", values, k=10, decimals=2, nullable=False, entities=entities)
     assert "77.25" not in json.dumps(codec.to_json())
     assert (codec.decode(codec.encode(values, np.zeros(340))) == 5.0).all()

@@ -24,7 +24,7 @@ SCHEMA = TableSchema(columns=(
     ColumnSchema(name="count", role=Role.NUMERIC, nullable=True, integer=True, decimals=0),
     ColumnSchema(name="kind", role=Role.CATEGORICAL, nullable=True, values=("a", "b", "c")),
     ColumnSchema(name="good", role=Role.BOOLEAN, nullable=False, values=("false", "true"))))
-QUICK = Training(options=(("likelihood.steps", 150), ("settling.steps", 20), ("adversarial.steps", 5),
+QUICK = Training(options=(("likelihood.steps", 220), ("settling.steps", 20), ("adversarial.steps", 5),
                           ("adversarial.critic_lead", 5), ("adversarial.batch", 100), ("hidden", 48)))
 
 
