@@ -4,9 +4,11 @@ Letters are thin strokes of one brightness, much brighter or darker than what is
 stand in a row. So: at several thresholds of the picture and of its thin structures (top hat), connected components of
 the shape of a letter are chained into rows, and a row that several thresholds agree on is text.
 
-Measured on 8-bit pictures without text (MedNIST at 64 px, brain MR at 128 px, hippocampus slices) and with names,
-dates and numbers drawn in by a TrueType font of 10 to 20 px: see LOG.md. Blind to fewer than three letters, to text
-that is not nearly horizontal, to handwriting, and to letters lower than 6 samples.
+Measured: of pictures without text, .43 % of 3,000 of MedNIST (64 px), .2 % of 1,000 of brain MR (128 px) and none of
+1,000 slices of hippocampus volumes are flagged. Of names, dates and numbers of at least six letters in a TrueType font
+of 10 to 20 px at random places, 98 % are found on noise, smooth fields and phantoms of 128 to 256 px, 88 % on brain
+MR, 70 % on MedNIST, whose 64 px cut most of them short. Blind to fewer than three letters, to text that is not nearly
+horizontal, to handwriting, and to letters lower than 6 samples: it lowers a risk and takes no one's eyes away.
 """
 
 from __future__ import annotations
@@ -24,6 +26,7 @@ _FILL = (0.18, 0.85)  # share of a letter's box that is stroke
 _GAP = 0.9  # of a letter's height, to the next one
 _AGREE = {3: 4, 4: 2, 5: 1}  # letters in a row -> thresholds that must find it; more letters: as the last
 _CONTRAST, _ALIGNED, _WIDTHS, _UNEQUAL = 0.15, 0.12, (0.3, 1.3), 0.25  # of a row, see _is_row
+_ALIKE = 0.1  # of the mean area of a row's letters, their deviation: bars of a grid or teeth of a comb differ less
 _LEVELS = (0.55, 0.7, 0.85, 0.95)  # of the brightest, in the picture
 _THIN = (0.2, 0.35, 0.5, 0.7)  # of the range, in its thin structures
 _WINDOW = 7  # samples: structures thinner than this are thin
@@ -40,6 +43,7 @@ Box = tuple[int, int, int, int]  # left, right, top, bottom
 class _Letter:
     box: Box
     label: int
+    area: int
 
     @property
     def height(self) -> int:
@@ -120,7 +124,8 @@ def _letters(above: NDArray[np.bool_]) -> tuple[NDArray[Any], list[_Letter]]:
         depth = ndimage.distance_transform_cdt(np.pad(shape, 1), "chessboard").max()
         if 2 * depth - 1 <= max(_STROKE * heights[at], 2):
             rows, columns = boxes[at]
-            found.append(_Letter(box=(columns.start, columns.stop, rows.start, rows.stop), label=int(at) + 1))
+            found.append(_Letter(box=(columns.start, columns.stop, rows.start, rows.stop), label=int(at) + 1,
+                                 area=int(shape.sum())))
     return labels, found
 
 
@@ -155,13 +160,16 @@ def _next(letters: list[_Letter], row: list[int]) -> int | None:
 
 
 def _is_row(row: list[_Letter], labels: NDArray[Any], shown: NDArray[np.float32]) -> bool:
-    """Whether letters are equally bright, stand out from what is around them, and stand on one line."""
+    """Whether letters differ, are equally bright, stand out from what is around them, and stand on one line."""
     heights = np.array([letter.height for letter in row])
     widths = np.array([letter.box[1] - letter.box[0] for letter in row])
     bottoms = np.array([letter.box[3] for letter in row])
     if np.abs(bottoms - np.median(bottoms)).mean() > _ALIGNED * np.median(heights):
         return False
     if not _WIDTHS[0] <= widths.mean() / heights.mean() <= _WIDTHS[1]:  # ribs and fingers are narrow
+        return False
+    areas = np.array([letter.area for letter in row])
+    if areas.std() < _ALIKE * areas.mean():
         return False
     left, right, top, bottom = _around(row)
     part, names = shown[top:bottom, left:right], labels[top:bottom, left:right]

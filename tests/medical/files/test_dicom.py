@@ -201,7 +201,8 @@ def test_deflated_and_big_endian_and_bare_data_sets(file: Path) -> None:
     assert (values(file, HU)[0] == RAMP * 2 + 1).all()
     dicom(file, RAMP.astype(np.int16))
     data = dcmread(file)
-    bare = Dataset({tag: data[tag] for tag in data})
+    bare = Dataset()
+    bare.update({element.tag: element for element in data})
     bare.save_as(file, implicit_vr=True, little_endian=True)
     assert file.read_bytes()[128:132] != b"DICM"
     assert (values(file, HU)[0] == RAMP).all()

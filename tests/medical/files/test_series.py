@@ -36,11 +36,10 @@ def test_slices_are_ordered_by_place_not_by_name(tmp_path: Path) -> None:
 
 def test_sagittal_and_coronal_series_are_turned_to_the_same_space(tmp_path: Path) -> None:
     # sagittal: columns run to the back (P), rows to the feet (-S), slices to the left (L)
-    found = read(series(tmp_path / "s", [0, 2, 4, 6, 8, 10], axes=("0", "1", "0", "0", "0", "-1"), normal=0), PIXELS, text=False)
+    folder = series(tmp_path / "s", [0, 2, 4, 6, 8, 10], axes=("0", "1", "0", "0", "0", "-1"), normal=0)
+    found = read(folder, PIXELS, text=False)
     assert isinstance(found, Loaded)
-    normal_is_right = VOLUME[::-1]  # cross(P, -S) points to the right: stored ascending in L is descending along it
-    slices_along_normal = normal_is_right[::-1]
-    expected = np.transpose(slices_along_normal, (1, 2, 0))[::-1]  # (row=-S, column=P, slice=L) -> S, P, L
+    expected = np.transpose(VOLUME, (1, 2, 0))[::-1]  # (slice L, row -S, column P) as S, P, L
     assert (found.values[0] == expected).all() and found.spacing == (0.5, 0.75, 2.0)
 
 
