@@ -50,7 +50,7 @@ def find(source: str) -> Found:
     if outside:
         raise UserError(f"{outside} of the folder's files are links to somewhere outside it", where=str(root),
                         todo="put the files themselves into the folder")
-    images = tuple(sorted(name for name in found if is_image(root / name)))
+    images = tuple(sorted(name for name in found if (root / name).is_file() and is_image(root / name)))
     if not images:
         raise UserError("there is no image in the folder", where=str(root),
                         todo=f"give a folder with files of these kinds: {', '.join(SUFFIXES)}, or DICOM by any name")

@@ -51,6 +51,12 @@ def test_a_link_that_leads_out_is_refused_without_its_name(folder, tmp_path, kin
     assert "Secret" not in error.value.render()
 
 
+def test_a_pipe_is_not_waited_for_and_a_broken_link_is_nothing(folder):
+    os.mkfifo(folder / "pipe.png")
+    os.symlink(folder / "gone.png", folder / "broken.png")
+    assert not {"pipe.png", "broken.png"} & set(find(str(folder)).files)
+
+
 def test_a_link_inside_the_folder_is_a_file_like_others(folder):
     os.symlink(folder / "a" / "one.png", folder / "again.png")
     assert "again.png" in find(str(folder)).files
