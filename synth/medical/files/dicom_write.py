@@ -178,6 +178,8 @@ def _facts(data: Dataset, facts: Mapping[str, Any]) -> None:
     for keyword, value in facts.items():
         if keyword not in FACTS or value is None or value != value:
             continue
+        if keyword == "BodyPartExamined" and "AnatomicRegionSequence" in data:
+            continue  # this class would want the region's code, too
         if keyword == "PatientAge":
             data.PatientAge = f"{min(max(int(value), 0), OLDEST + 1):03d}Y"
         elif keyword == "PatientSex":
