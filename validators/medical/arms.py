@@ -6,6 +6,7 @@ distance between two real sets, cut from train and untouched together at random,
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator
 from dataclasses import dataclass
 
@@ -20,7 +21,7 @@ from validators.finding import Finding, Verdict
 from validators.medical.features import Space
 from validators.medical.memo import memo
 
-MOST = 1_000  # images a set: bounds the time (two feature networks and squares of distances)
+MOST, FEWEST, VALUES = 1_000, 250, 2**24  # images a set; fewer of large images: so many values in all bound the time
 RESPLITS = 8
 SPACES = ("efflite", "radiomics")  # both are judged
 CLASS_LEAST = 50  # images of a class in each set below which it is not looked at alone
@@ -73,15 +74,22 @@ class Arms:
 
 def untouched(evidence: ImageEvidence) -> Images:
     """Holdout and reference together."""
-    def both() -> Images:
-        parts = evidence.holdout, evidence.reference
-        masks = [p.masks for p in parts if p.masks is not None]
-        return Images(pixels=np.concatenate([p.pixels for p in parts]),
-                      masks=np.concatenate(masks) if len(masks) == 2 else None,
-                      table=pd.concat([p.table for p in parts], ignore_index=True),
-                      entities=np.concatenate([p.entities for p in parts]))
+    parts = evidence.holdout, evidence.reference
 
-    return memo(evidence, "untouched", both)
+    def both() -> tuple[Images, Images]:
+        masks = [p.masks for p in parts if p.masks is not None]
+        return parts[1], Images(
+            pixels=np.concatenate([p.pixels for p in parts]), masks=np.concatenate(masks) if len(masks) == 2 else None,
+            table=pd.concat([p.table for p in parts], ignore_index=True),
+            entities=np.concatenate([p.entities for p in parts]))
+
+    # kept with the reference part, so that its id stays its own
+    return memo(parts[0], ("and", id(parts[1])), both)[1]
+
+
+def most(size: tuple[int, ...]) -> int:
+    """Images a set for images of this size: 1,000 up to 128 x 128, 250 from 256 x 256 on."""
+    return max(FEWEST, min(MOST, VALUES // math.prod(size)))
 
 
 def arms(evidence: ImageEvidence) -> Arms:
@@ -90,17 +98,28 @@ def arms(evidence: ImageEvidence) -> Arms:
 
 
 def _arms(evidence: ImageEvidence) -> Arms:
-    real, rng = untouched(evidence), generator(evidence.seed, "medical", "arms")
-    size = min(MOST, len(evidence.train), len(real), len(evidence.synthetic))
-    drawn = np.sort(rng.permutation(len(evidence.synthetic))[:size])
-    return Arms(evidence.train.take(st.choose(evidence.train.entities, size, rng)[:size]),
-                real.take(st.choose(real.entities, size, rng)[:size]), evidence.synthetic.take(drawn),
+    sets = evidence.train, untouched(evidence), evidence.synthetic
+    size = min(most(evidence.pixels.size), *map(len, sets))
+    chosen = [_chosen(s, size, evidence.seed, synthetic=s is evidence.synthetic) for s in sets]
+    return Arms(chosen[0], chosen[1], chosen[2],
                 evidence.contract.target if evidence.labels("train") is not None else None)
+
+
+def _chosen(images: Images, size: int, seed: int, *, synthetic: bool) -> Images:
+    """``size`` of the images, whole patients but for the last; features stay known where nothing is left out."""
+    def cut() -> Images:
+        rng = generator(seed, "medical", "arms", "synthetic" if synthetic else "real")
+        if synthetic:
+            return images.take(np.sort(rng.permutation(len(images))[:size]))
+        return images.take(st.choose(images.entities, size, rng))
+
+    return images if len(images) == size else memo(images, ("chosen", size, seed, synthetic), cut)
 
 
 def space(evidence: ImageEvidence, name: str) -> Space:
     """A feature space scaled by the real training images of the comparison."""
-    return memo(evidence, ("space", name), lambda: Space.fit(arms(evidence).train, name))
+    train = arms(evidence).train
+    return memo(train, ("space", name), lambda: Space.fit(train, name))
 
 
 def patients(evidence: ImageEvidence) -> int:

@@ -30,7 +30,7 @@ REACHED = 0.25  # of the share that real train has in a mode
 PARTNERS = 6  # pairs that each image is in, of one class
 CLOSEST = 0.01  # real images whose nearest other image defines how near is too near
 ALL = "all images"
-NOT_TESTED = (f"more than {MOST:,} images a set",
+NOT_TESTED = (f"more than {MOST:,} images a set (fewer of large images)",
               f"classes with fewer than {CLASS_LEAST} images or k patients in a set",
               "kinds of images rarer than about one in a hundred of their class")
 
@@ -269,7 +269,8 @@ def _duplicates(evidence: ImageEvidence, seen: Seen, limits: Limits) -> Finding:
     verdict = st.at_most(low, high, limits.duplicates)
     return Finding(
         id="diversity.duplicates", title="Near-repeats beyond the real rate", value=st.number(excess[0], 4),
-        unit="share", low=st.number(low, 4), high=st.number(high, 4), floor=0.0, limit=limits.duplicates, n=st.rounded(n),
+        unit="share", low=st.number(low, 4), high=st.number(high, 4), floor=0.0, limit=limits.duplicates,
+        n=st.rounded(n),
         verdict=verdict,
         method="images whose most alike other image (correlation of thumbnails) is less than half as far as that of "
                f"the closest {CLOSEST:.0%} of untouched real images of different patients; synthetic less real",

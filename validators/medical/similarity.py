@@ -13,6 +13,7 @@ from validators.medical.features import BATCH
 Floats = NDArray[np.float64]
 WEIGHTS = (0.0448, 0.2856, 0.3001, 0.2363, 0.1333)  # of the scales, Wang, Simoncelli and Bovik 2003
 KERNEL, SIGMA = 5, 1.0  # pixels: the paper's 11 and 1.5 need images of at least 161 pixels
+WIDEST = 128  # pixels a side beyond which pairs are compared after averaging
 THUMBNAIL = 16  # pixels a side at which repeats are looked for; 8 for volumes
 
 
@@ -24,18 +25,23 @@ def scales(size: tuple[int, ...]) -> tuple[float, ...]:
 
 
 def structural_similarity(first: NDArray[np.uint16], second: NDArray[np.uint16]) -> Floats:
-    """Multi-scale SSIM of each pair of stored images [n, channels, *size], float64 [n] (MONAI)."""
+    """Multi-scale SSIM of each pair of stored images [n, channels, *size], float64 [n] (MONAI); 128 pixels at most."""
     import torch
+    import torch.nn.functional as F
     from monai.metrics.regression import MultiScaleSSIMMetric
 
-    size = first.shape[2:]
+    factor = -(-max(first.shape[2:]) // WIDEST)
+    size = tuple(max(1, side // factor) for side in first.shape[2:])
+    pool = F.avg_pool2d if len(size) == 2 else F.avg_pool3d
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         measure = MultiScaleSSIMMetric(spatial_dims=len(size), data_range=2.0, kernel_size=KERNEL, kernel_sigma=SIGMA,
-                                       weights=scales(tuple(size)))
+                                       weights=scales(size))
         found = []
         for begin in range(0, len(first), BATCH):
             pair = [torch.from_numpy(as_float(x[begin : begin + BATCH])) for x in (first, second)]
+            if factor > 1:
+                pair = [pool(x, factor) for x in pair]
             with torch.inference_mode():
                 found.append(np.asarray(measure(pair[0], pair[1]), np.float64).reshape(-1))
     return np.concatenate(found) if found else np.zeros(0)
