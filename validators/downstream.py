@@ -20,9 +20,11 @@ from validators.subgroups import subgroups
 TITLE = "Downstream use"
 QUESTION = "Does a model learned from the synthetic table work as well on real rows as one learned from real rows?"
 ROWS = 10_000  # rows a model is trained on at most
+HALVES, HALF_ROWS = 6, 1_500  # fits of random halves, which show the chance in fitting; rows of a half at most
 SURROGATES = 5  # columns predicted in turn where the contract names no target, or none that can be learned
 NOT_TESTED = ("tasks other than the contract's", "models other than boosting and linear ones",
-              "chance in fitting the models and the generator: intervals are over untouched people, one fit a table",
+              "chance in training the generator: one synthetic table was judged",
+             "without a task: chance in fitting the models, whose intervals are over untouched people alone",
               "protected groups with fewer than 30 people; groups too small for the limits (they can veto, not pass)",
               "combinations of protected columns")
 
@@ -52,12 +54,20 @@ class _Scores:
 
     value: dict[str, float]
     draws: dict[str, np.ndarray]
+    chance: dict[str, np.ndarray]  # per training table: deviations of its score by the rows it happens to have
 
     def difference(self, first: str, second: str) -> tuple[float, float, float, float]:
-        """Paired difference: value, low, high, standard error."""
-        value = self.value[first] - self.value[second]
-        draws = self.draws[first] - self.draws[second]
-        return (value, *st.bounds(value, draws), st.standard_error(draws))
+        """Difference: value, low, high, standard error (untouched people, paired, and the rows trained on)."""
+        return _interval(self.value[first] - self.value[second], self.draws[first] - self.draws[second],
+                         [self.chance[n] for n in (first, second) if n in self.chance])
+
+
+def _interval(value: float, draws: np.ndarray, chances: list[np.ndarray]) -> tuple[float, float, float, float]:
+    """Value, low, high, standard error: the draws' spread and that of independent deviations on top."""
+    extra = sum(float((chance**2).sum()) / (len(chance) - 1) for chance in chances)
+    error = float(np.sqrt(st.standard_error(draws) ** 2 + extra))
+    step = st.quantile(st.LEVEL) * error
+    return value, value - step, value + step, error
 
 
 def run(evidence: TableEvidence, limits: Limits) -> GateResult:
@@ -104,7 +114,35 @@ def _tables(evidence: TableEvidence, *, gain: bool) -> dict[str, pd.DataFrame]:
     return tables
 
 
-def _judge(problem: Problem, tables: dict[str, pd.DataFrame], evidence: TableEvidence, family: str) -> _Scores:
+def _halves(evidence: TableEvidence) -> dict[str, list[pd.DataFrame]]:
+    """Random halves of the real and the synthetic training table, people kept whole (or less than a half)."""
+    found = {}
+    for name, frame, entities in (("real", evidence.train, evidence.entities["train"]),
+                                  ("synthetic", evidence.synthetic, np.arange(len(evidence.synthetic)))):
+        rows = min(len(frame) // 2, HALF_ROWS)
+        found[name] = [_sample(frame, entities, rows, evidence.seed, f"half {i} of {name}") for i in range(HALVES)]
+    return found
+
+
+def _chance(problem: Problem, halves: dict[str, list[pd.DataFrame]], rows: int, evidence: TableEvidence, family: str,
+            test: pd.DataFrame, truth: np.ndarray) -> dict[str, np.ndarray]:
+    """Deviations (halves,) of each table's score, scaled to a table of ``rows`` rows.
+
+    The scores of random halves scatter as those of whole tables would (half-samples, McCarthy 1969); of m of N rows
+    the variance is that of n rows times n / m times 1 - m / N.
+    """
+    found = {}
+    for name, parts in halves.items():
+        seed = derive(evidence.seed, "downstream", problem.target)
+        scores = np.array([float(score(problem.train(part, family, seed).predict(test), truth)) for part in parts])
+        whole, size = len(evidence.train if name == "real" else evidence.synthetic), max(len(parts[0]), 1)
+        scale = size / max(rows, 1) / max(1.0 - size / max(whole, 1), 0.25)
+        found[name] = (scores - scores.mean()) * np.sqrt(scale)
+    return found
+
+
+def _judge(problem: Problem, tables: dict[str, pd.DataFrame], halves: dict[str, list[pd.DataFrame]],
+           evidence: TableEvidence, family: str) -> _Scores:
     test, entities = untouched(evidence)
     truth = problem.answers(test)
     keep = np.isfinite(truth)
@@ -116,7 +154,8 @@ def _judge(problem: Problem, tables: dict[str, pd.DataFrame], evidence: TableEvi
         prediction = problem.train(table, family, seed).predict(test)
         value[name] = float(score(prediction, truth))
         draws[name] = np.asarray(score(prediction, truth, weights))
-    return _Scores(value, draws)
+    chance = _chance(problem, halves, len(tables["synthetic"]), evidence, family, test, truth)
+    return _Scores(value, draws, chance)
 
 
 def _task(evidence: TableEvidence, limits: Limits, target: str) -> list[Finding]:
@@ -134,8 +173,8 @@ def _task(evidence: TableEvidence, limits: Limits, target: str) -> list[Finding]
             method="train on synthetic, test on untouched real rows",
             remedy="name a target with two or more frequent classes (or a number that varies), or provide more rows")]
     unit = "R2" if regression else "AUC"
-    tables = _tables(evidence, gain=True)
-    scores = {family: _judge(problem, tables, evidence, family) for family in FAMILIES}
+    tables, halves = _tables(evidence, gain=True), _halves(evidence)
+    scores = {family: _judge(problem, tables, halves, evidence, family) for family in FAMILIES}
     chance = 0.0 if regression else 0.5
     learnable = [f for f in FAMILIES if st.bounds(scores[f].value["real"], scores[f].draws["real"])[0] > chance + 0.02]
     rows = st.rounded(int(np.isfinite(truth).sum()))
@@ -166,7 +205,8 @@ def _loss(s: _Scores, family: str, target: str, unit: str, rows: int, limits: Li
         value=st.number(value), low=st.number(low), high=st.number(high), unit=unit, floor=0.0, limit=limits.loss,
         direction="at least", n=rows, verdict=verdict,
         method="train on synthetic minus train on real rows, same number of rows, tested on untouched rows (holdout "
-               "and reference); paired bootstrap over entities",
+               "and reference); paired bootstrap over entities, and the scatter of models of random halves of the "
+               "training tables",
         power=f"a loss of {st.detectable(error):.3f} at n = {rows:,} with 80 % power",
         remedy=st.remedy(verdict, "the dependence of the target on the other columns is lost: see the pairs of the "
                          "target", needed, rows, "untouched rows"),
@@ -220,7 +260,7 @@ def _surrogate(evidence: TableEvidence, limits: Limits, why: str) -> list[Findin
         parts = (untouched(evidence)[0], evidence.train)
         if len(evidence.synthetic) < least or not all(problem.usable(problem.answers(p), least) for p in parts):
             continue
-        scores = _judge(problem, tables, evidence, "boosting")
+        scores = _judge(problem, tables, {}, evidence, "boosting")  # no halves: many columns, many fits
         chance = 0.0 if column.is_number else 0.5
         if st.bounds(scores.value["real"], scores.draws["real"])[0] > chance + 0.02:  # what other columns do tell
             chosen.append((column.name, scores))
@@ -233,9 +273,9 @@ def _surrogate(evidence: TableEvidence, limits: Limits, why: str) -> list[Findin
             else f"provide at least {least} untouched rows")]
     value = float(np.mean([s.difference("synthetic", "real")[0] for _, s in chosen]))
     draws = np.mean([s.draws["synthetic"] - s.draws["real"] for _, s in chosen], axis=0)
-    low, high = st.bounds(value, draws)
+    value, low, high, error = _interval(value, draws, [])
     rows = st.rounded(len(evidence.holdout) + len(evidence.reference))
-    verdict, error = st.at_least(low, high, limits.loss), st.standard_error(draws)
+    verdict = st.at_least(low, high, limits.loss)
     needed = st.rows_to_pass(rows, value - low, error, -limits.loss)
     names = [name for name, _ in chosen]
     series: dict[str, list[float | None]] = {

@@ -31,13 +31,12 @@ def nearness(members: View, others: View, synthetic: View, member_entities: np.n
     to_holdout, near_holdout = _nearest(others.points[picked], synthetic.points)
     tied = np.isclose(to_train, to_holdout, rtol=1e-5, atol=1e-5)
     closer = np.where(tied, 0.5, to_train < to_holdout)
-    # synthetic rows with the same nearest person are one piece of evidence, not many
-    owners = np.where(to_train < to_holdout, member_entities[chosen][near_train],
-                      -1 - other_entities[picked][near_holdout])
-    _, inverse = np.unique(owners, return_inverse=True)
     value = float(closer.mean())
-    clusters = np.bincount(inverse, weights=closer - 0.5)
-    error = max(float(np.sqrt((clusters**2).sum()) / len(closer)), 1e-9)
+    # people are the sample: how many synthetic rows each has nearest, zeros too, compared between the two parts
+    counts = (_by_person(member_entities[chosen], near_train, closer),
+              _by_person(other_entities[picked], near_holdout, 1.0 - closer))
+    spread = sum(float(((c - c.mean()) ** 2).sum()) for c in counts)
+    error = max(0.5 * float(np.sqrt(spread)) / max(len(closer), 1), 1e-9)
     p = 1 - NormalDist().cdf((value - 0.5 - margin) / error)
     tied_share = float(tied.mean())
     # with many ties a low p still counts as evidence, a high one says nothing
@@ -49,10 +48,16 @@ def nearness(members: View, others: View, synthetic: View, member_entities: np.n
         value=st.number(value), low=st.number(value - step), high=st.number(value + step), unit="share", floor=0.5,
         n=st.rounded(rows), verdict=Verdict.FAIL if p < significance else Verdict.INFO,
         method=f"share of synthetic rows nearer to train than to as many holdout rows, ties one half; test against "
-               f"{0.5 + margin:.3g}, clustered by nearest person: p = {p:.2g}, a veto below {significance:g}{note}",
+               f"{0.5 + margin:.3g}, people being the sample: p = {p:.2g}, a veto below {significance:g}{note}",
         power=f"a share of {smallest:.3f} at n = {st.rounded(rows):,} with 80 % power",
         remedy="synthetic rows hug training rows: train shorter, use more rows or a smaller model",
         detail={"p_value": float(f"{p:.3g}"), "ties": st.number(tied_share)})
+
+
+def _by_person(entities: np.ndarray, near: np.ndarray, weights: np.ndarray) -> np.ndarray:
+    """Weight of the synthetic rows that have a row of each person as their nearest: (people,)."""
+    people, inverse = np.unique(entities, return_inverse=True)
+    return np.bincount(inverse[near], weights=weights, minlength=len(people))
 
 
 def _nearest(points: np.ndarray, queries: np.ndarray) -> tuple[np.ndarray, np.ndarray]:

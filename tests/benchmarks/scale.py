@@ -1,11 +1,14 @@
-"""Figures for the claims about size: ``python -m tests.benchmarks.scale categories sample road --out FILE``.
+"""Figures for the claims about size: ``python -m tests.benchmarks.scale sample categories road``.
 
-* ``categories``: peak memory and seconds of fitting and sampling a table with a 10,000-category column.
 * ``sample``: seconds to draw 1,000,000 rows from a model of a 15-column table, on all cores.
-* ``road``: the whole road (`synth run`) on a generated table, by default 5,000,000 rows x 15 columns: peak
-  memory, seconds of each stage, and the share of wall time outside training and the gates.
+* ``categories``: the whole road (`synth run`) on a table with a column of 10,000 categories, each with at least k
+  people behind it in train: peak memory. The training is short (``--effort``), since it is memory that is asked for.
+* ``road``: the whole road on a generated table of 5,000,000 rows x 15 columns at full effort: peak memory, seconds of
+  each stage, and the share of wall time that is neither training (the phases of the fit stage) nor the gates that fit
+  models or search neighbours (all but the contract's).
 
-Each is a process of its own; memory is the process's high-water mark.
+Each is a process of its own; memory is the process's high-water mark. Seconds are wall time; CPU seconds stand beside
+them, because other work may run on the machine.
 """
 
 from __future__ import annotations
@@ -17,6 +20,7 @@ import subprocess
 import sys
 import tempfile
 import time
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import numpy as np
@@ -27,6 +31,7 @@ if str(ROOT) not in sys.path:
     sys.path.insert(0, str(ROOT))
 
 from synth import seeds  # noqa: E402
+from synth.workspace import STAGES  # noqa: E402
 from tests.benchmarks import datasets, report  # noqa: E402
 
 CHUNK = 500_000
@@ -73,7 +78,7 @@ schema:
     properties:
 PROPERTIES
     customProperties:
-      - {property: synthesis.target, value: churn}
+      - {property: synthesis.target, value: TARGET}
       - {property: synthesis.task, value: classification}
 customProperties:
   - {property: synthesis.domain, value: tabular}
@@ -83,51 +88,45 @@ TYPES = {"int64": "integer", "float64": "number"}
 
 def write_people(folder: Path, rows: int, seed: int) -> Path:
     """Parquet parts of :func:`people` and a contract for them; the contract's path."""
+    parts = (people(min(CHUNK, rows - start), seeds.derive(seed, number))
+             for number, start in enumerate(range(0, rows, CHUNK)))
+    return write_table(folder, parts, "churn", "")
+
+
+def write_categories(folder: Path, rows: int, count: int, effort: float) -> Path:
+    """A table with a column ``code`` of ``count`` categories, which other columns depend on, and a contract."""
+    draw = seeds.generator(0, "categories")
+    code = np.minimum((count * draw.random(rows) ** 1.2).astype(int), count - 1)
+    most = min(rows, 30 * count)  # every category often enough for k = 10 people in train
+    code[:most] = np.arange(most) % count
+    frame = pd.DataFrame({
+        "code": pd.Series(code).astype("str").radd("c"), "amount": (code / 100 + draw.normal(size=rows)).round(3),
+        "kind": pd.Series(code % 7).astype("str").radd("k"), "other": draw.exponential(size=rows).round(3),
+        "flag": pd.Series((draw.random(rows) < code / count).astype(int)).astype("str").radd("f")})
+    frame = frame.iloc[draw.permutation(rows)].reset_index(drop=True)
+    training = f"\n  - {{property: synthesis.training, value: {{effort: {effort}, maxRows: {rows}}}}}"
+    return write_table(folder, iter([frame]), "flag", training)
+
+
+def write_table(folder: Path, parts: Iterator[pd.DataFrame], target: str, training: str) -> Path:
+    """Parquet parts and a contract for them; the contract's path."""
     (folder / "table").mkdir(parents=True)
     sample = None
-    for number, start in enumerate(range(0, rows, CHUNK)):
-        part = people(min(CHUNK, rows - start), seeds.derive(seed, number))
+    for number, part in enumerate(parts):
         part.to_parquet(folder / "table" / f"part-{number:03}.parquet", index=False)
         sample = part.head(10)
     assert sample is not None
     lines = []
     for name in sample:
         kind = TYPES.get(str(sample[name].dtype), "string" if name != "joined" else "date")
-        privacy = "sensitive" if name == "churn" else "quasi" if kind == "string" else "none"
+        privacy = "sensitive" if name == target else "quasi" if kind == "string" else "none"
         role = "categorical" if kind == "string" else "datetime" if name == "joined" else "numeric"
         lines.append(f"      - {{name: {name}, logicalType: {kind}, customProperties: [{{property: synthesis.role, "
                      f"value: {role}}}, {{property: synthesis.privacy, value: {privacy}}}]}}")
     contract = folder / "people.yaml"
-    contract.write_text(CONTRACT.replace("PLACE", "table").replace("PROPERTIES", "\n".join(lines)))
+    text = CONTRACT.replace("PLACE", "table").replace("PROPERTIES", "\n".join(lines)).replace("TARGET", target)
+    contract.write_text(text.rstrip() + training + "\n")
     return contract
-
-
-def categories(rows: int, count: int) -> dict[str, float]:
-    """Fit and sample with a column of ``count`` categories, at the recipe's full effort."""
-    from synth.contract.model import Training
-    from synth.progress import Lines
-    from synth.tabular.conditions import parse
-    from synth.tabular.model import TabularModel
-    from tests.benchmarks.worker import peak_mebibytes
-
-    draw = seeds.generator(0, "categories")
-    code = np.minimum((count * draw.random(rows) ** 2).astype(int), count - 1)
-    code[:count] = np.arange(count)
-    frame = pd.DataFrame({
-        "code": pd.Series(code).astype("str").radd("c"), "amount": code / 100 + draw.normal(size=rows),
-        "kind": pd.Series(code % 7).astype("str"), "other": draw.exponential(size=rows),
-        "flag": pd.Series((draw.random(rows) < code / count).astype(int)).astype("str")})
-    frame[["code", "kind", "flag"]] = frame[["code", "kind", "flag"]].astype("str")
-    start = time.perf_counter()
-    model = TabularModel.fit(frame, datasets.make_schema(frame), training=Training(), seed=0, device="cpu", k=1,
-                             progress=Lines(30), target="flag")
-    fitted = time.perf_counter()
-    made = model.sample(rows, seed=1)
-    asked = model.sample(1000, seed=2, where=parse([f"code=c{count - 1}"], model.schema))
-    return {"rows": rows, "categories": count, "fit_seconds": fitted - start,
-            "sample_seconds": time.perf_counter() - fitted, "peak_mib": peak_mebibytes(),
-            "categories_drawn": int(made["code"].nunique()),
-            "rare_condition_held_percent": 100 * float((asked["code"] == f"c{count - 1}").mean())}
 
 
 def sample(rows: int) -> dict[str, float]:
@@ -155,65 +154,97 @@ def sample(rows: int) -> dict[str, float]:
             "peak_mib": peak_mebibytes()}
 
 
-def road(rows: int, keep: Path | None = None) -> dict[str, object]:
-    """``synth run`` on the generated table: seconds a stage, peak memory, share outside training and gates."""
-    with tempfile.TemporaryDirectory(dir=keep) as folder:
+def road(write: Callable[[Path], Path], spy: Path | None = None) -> dict[str, object]:
+    """``synth run`` on a table that ``write`` puts into a folder: seconds and CPU seconds a stage, peak memory.
+
+    ``spy``: py-spy writes a profile of the process (raw stacks) there.
+    """
+    with tempfile.TemporaryDirectory() as folder:
         place = Path(folder)
-        contract = write_people(place, rows, 0)
+        contract = write(place)
         command = [sys.executable, "-c", "from pipelines.cli import main; main()", "run", str(contract), "--store",
                    str(place / "store"), "--workspace", str(place / "runs"), "--seed", "0", "--engine", "direct"]
         start = time.perf_counter()
         log = place / "log.txt"
         with log.open("w") as file:
             process = subprocess.Popen(command, cwd=ROOT, stdout=file, stderr=subprocess.STDOUT)
-            peak = 0
-            while process.poll() is None:
-                try:
-                    text = Path(f"/proc/{process.pid}/status").read_text()
-                    peak = max([peak, *(int(line.split()[1]) for line in text.splitlines() if "VmHWM" in line)])
-                except OSError:
-                    pass
-                time.sleep(0.5)
+            watcher = None if spy is None else subprocess.Popen(
+                ["py-spy", "record", "-p", str(process.pid), "-r", "5", "-f", "raw", "-o", str(spy)],
+                stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+            peak, cpu = watch(process, place)
+            if watcher is not None:
+                watcher.wait(120)
         wall = time.perf_counter() - start
         runs = sorted((place / "runs" / "runs").glob("*/run.json"))
         record = json.loads(runs[-1].read_text()) if runs else {"stages": {}, "status": log.read_text()[-2000:]}
-        seconds = {stage: r["seconds"] for stage, r in record["stages"].items()}
-        fits = seconds.get("fit", 0.0)
+        stages = record["stages"]
+        models = sum(phase["seconds"] for phase in stages.get("fit", {}).get("phases", []))
+        blocked, gates = list[str](), dict[str, float]()
         judged = runs[-1].parent / "private" / "judge" / "report.json" if runs else None
         if judged and judged.exists():
             known = json.loads(judged.read_text()).get("gates", [])
-            fits += sum(g.get("seconds", 0.0) for g in known if g.get("gate") != "contract")
+            gates = {g["gate"]: g["seconds"] for g in known}
+            models += sum(seconds for gate, seconds in gates.items() if gate != "contract")
+            blocked = [f["id"] for g in known for f in g["findings"] if f["verdict"] in ("fail", "inconclusive")]
         size = sum(p.stat().st_size for p in (place / "table").glob("*")) / 2**20
-        return {"rows": rows, "columns": 15, "table_mib": size, "status": record["status"], "exit": process.returncode,
-                "seconds": wall, "stages": seconds, "peak_mib": peak / 1024,
-                "outside_models_percent": 100 * (1 - fits / wall)}
+        return {"table_mib": size, "status": record["status"], "exit": process.returncode, "seconds": wall,
+                "stages": {stage: r["seconds"] for stage, r in stages.items()}, "stages_cpu": cpu, "gates": gates,
+                "cpu_seconds": sum(cpu.values()), "peak_mib": peak, "trained_on": stages.get("fit", {}).get("rows"),
+                "drawn": stages.get("generate", {}).get("rows"), "blocked_by": blocked,
+                "outside_models_percent": 100 * (1 - models / wall)}
+
+
+def watch(process: subprocess.Popen[bytes], place: Path) -> tuple[float, dict[str, float]]:
+    """Peak memory (MiB) and CPU seconds of each stage, until the process has ended."""
+    peak, spent, stage = 0.0, {"start": 0.0}, "start"
+    tick = os.sysconf("SC_CLK_TCK")
+    while process.poll() is None:
+        try:
+            text = Path(f"/proc/{process.pid}/status").read_text()
+            fields = Path(f"/proc/{process.pid}/stat").read_text().rpartition(") ")[2].split()
+            peak = max([peak, *(int(line.split()[1]) / 1024 for line in text.splitlines() if "VmHWM" in line)])
+            now = (int(fields[11]) + int(fields[12])) / tick
+            folders = {p.name.removesuffix(".partial") for p in place.glob("runs/runs/*/private/*")}
+            stage = next((s for s in reversed(STAGES) if s in folders), stage)
+            spent[stage] = now - sum(seconds for name, seconds in spent.items() if name != stage)
+        except (OSError, IndexError):
+            pass
+        time.sleep(0.5)
+    return peak, spent
 
 
 def main(arguments: list[str] | None = None) -> int:
+    """Measure what is asked for; every figure is kept as a line of JSON, the latest are in the page."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("what", nargs="+", choices=("categories", "sample", "road"))
-    parser.add_argument("--rows", type=int, help="default: 100,000 / 1,000,000 / 5,000,000")
+    parser.add_argument("--rows", type=int, help="default: 400,000 / 1,000,000 / 5,000,000")
     parser.add_argument("--categories", type=int, default=10_000)
+    parser.add_argument("--effort", type=float, default=0.05, help="of the training beside 10,000 categories")
+    parser.add_argument("--spy", type=Path, help="py-spy's profile of a road, as raw stacks")
     parser.add_argument("--out", type=Path, default=Path(__file__).parent / "results" / "scale.jsonl")
     parser.add_argument("--inside", action="store_true", help=argparse.SUPPRESS)  # we are the measured process
     a = parser.parse_args(arguments)
     if a.inside:
-        result = (categories(a.rows or 100_000, a.categories) if a.what == ["categories"]
-                  else sample(a.rows or 1_000_000))
-        print(json.dumps(result))
+        print(json.dumps(sample(a.rows or 1_000_000)))
         return 0
     a.out.parent.mkdir(parents=True, exist_ok=True)
+    command = " ".join(["python -m tests.benchmarks.scale", *(arguments or sys.argv[1:])])
     for what in a.what:
+        row: dict[str, object] = {"what": what, "seed": 0}
         if what == "road":
-            row = road(a.rows or 5_000_000)
+            rows = a.rows or 5_000_000
+            row |= {"rows": rows, "columns": 15, **road(lambda folder, n=rows: write_people(folder, n, 0), a.spy)}
+        elif what == "categories":
+            rows = a.rows or 400_000
+            row |= {"rows": rows, "columns": 5, "categories": a.categories, "effort": a.effort, **road(
+                lambda folder, n=rows: write_categories(folder, n, a.categories, a.effort), a.spy)}
         else:
             given = ["--rows", str(a.rows)] if a.rows else []
-            command = [sys.executable, "-m", "tests.benchmarks.scale", what, "--inside", *given,
-                       "--categories", str(a.categories)]
-            finished = subprocess.run(command, cwd=ROOT, stdout=subprocess.PIPE, text=True, check=True,
-                                      env=os.environ | {"PYTHONPATH": str(ROOT)})
-            row = json.loads(finished.stdout.strip().splitlines()[-1])
-        row = {"what": what, **row, "machine": report.machine()}
+            finished = subprocess.run(
+                [sys.executable, "-m", "tests.benchmarks.scale", what, "--inside", *given], cwd=ROOT, text=True,
+                stdout=subprocess.PIPE, check=True, env=os.environ | {"PYTHONPATH": str(ROOT)})
+            row |= json.loads(finished.stdout.strip().splitlines()[-1])
+        row |= {"load": os.getloadavg()[1], "command": command, "machine": report.machine()}
         print(json.dumps(row, indent=1), flush=True)
         with a.out.open("a") as file:
             file.write(json.dumps(row) + "\n")
@@ -222,24 +253,27 @@ def main(arguments: list[str] | None = None) -> int:
 
 
 def markdown(path: Path) -> str:
-    """The latest figure of each kind and size."""
+    """The latest figures of each kind and size."""
     latest = {}
     for line in path.read_text().splitlines():
         row = json.loads(line)
         latest[row["what"], row["rows"]] = row
-    out = ["# Size", "", "Command: `python -m tests.benchmarks.scale categories sample road`", "",
-           "| what | rows | figures | machine |", "|---|---|---|---|"]
+    out = ["# Size", "", *str(__doc__).strip().splitlines()[2:], "",
+           "\"load\" is the mean number of busy processes over the last five minutes, this one included: above "
+           "the number of cores wall time says little.", ""]
     for (what, rows), row in sorted(latest.items()):
-        shown = []
-        for key, value in row.items():
-            if key not in ("what", "rows", "machine"):
-                text = (", ".join(f"{k} {v:.0f}" for k, v in value.items()) if isinstance(value, dict)
-                        else f"{value:,.1f}" if isinstance(value, float) else str(value))
-                shown.append(f"{key.replace('_', ' ')}: {text}")
         m = row["machine"]
-        out.append(f"| {what} | {rows:,} | {'; '.join(shown)} | {m['cores']} cores, {m['memory_gib']} GiB, {m['cpu']}, "
-                   f"{m['date']} |")
-    return "\n".join([*out, ""])
+        out += [f"## {what}, {rows:,} rows", "", f"`{row['command']}`; seed {row['seed']}; {m['cores']} cores, "
+                f"{m['memory_gib']} GiB, {m['cpu']}, Python {m['python']}, {m['date']}", "",
+                "| figure | value |", "|---|---|"]
+        for key, value in row.items():
+            if key not in ("what", "rows", "machine", "command", "seed"):
+                text = (", ".join(f"{k} {v:,.1f}" for k, v in value.items()) if isinstance(value, dict)
+                        else f"{value:,.1f}" if isinstance(value, float) else f"{value:,}" if isinstance(value, int)
+                        else ", ".join(value) or "-" if isinstance(value, list) else str(value))
+                out.append(f"| {key.replace('_', ' ').replace('mib', 'MiB')} | {text} |")
+        out.append("")
+    return "\n".join(out)
 
 
 if __name__ == "__main__":

@@ -4,12 +4,12 @@ import numpy as np
 import pytest
 from sklearn.metrics import r2_score, roc_auc_score
 
-from synth.contract import Task
-from synth.tabular.schema import TableSchema
+from synth.contract import Role, Task
+from synth.tabular.schema import ColumnSchema, TableSchema
 from tests.validators import populations
-from validators import downstream
+from validators import downstream, subgroups
 from validators.finding import Finding, Verdict
-from validators.prediction import score
+from validators.prediction import Problem, score
 
 
 def findings(e) -> dict[str, Finding]:
@@ -65,8 +65,8 @@ def test_without_a_target_other_columns_stand_in(clean):
     assert found["downstream.task"].verdict is Verdict.INFO and "no task" in found["downstream.task"].title
     assert found["downstream.surrogate"].verdict is not Verdict.FAIL
     assert 1 <= len(found["downstream.surrogate"].detail["columns"]) <= downstream.SURROGATES
-    shuffled = findings(replace(e, synthetic=populations.independent(e, 1)))
-    assert shuffled["downstream.surrogate"].verdict is Verdict.FAIL
+    shuffled = findings(replace(e, synthetic=populations.independent(e, 1)))["downstream.surrogate"]
+    assert shuffled.verdict.blocks and shuffled.value < shuffled.limit
 
 
 def test_a_widened_gap_between_groups_fails(clean):
@@ -105,3 +105,52 @@ def test_a_task_that_real_rows_cannot_teach_is_no_pass(clean):
     assert found["downstream.independent.boosting"].verdict is Verdict.INFO
     assert "cannot teach" in found["downstream.task"].title
     assert "downstream.surrogate" in found  # other columns stand in, or any table would pass
+
+
+@pytest.mark.parametrize(("shares", "verdict"), [
+    ([(1.00, 0.02), (0.98, 0.04)], Verdict.PASS),
+    ([(1.00, 0.02), (0.70, 0.02)], Verdict.FAIL),
+    ([(1.00, 0.02), (0.82, 0.02)], Verdict.INCONCLUSIVE),  # large enough, and straddles .80
+    ([(1.00, 0.02), (0.90, 0.40)], Verdict.PASS),  # a group too small to say anything about does not block
+    ([(1.00, 0.02), (0.40, 0.25)], Verdict.INCONCLUSIVE),  # too small, and suspicious
+    ([(1.00, 0.02), (0.10, 0.20)], Verdict.FAIL),  # too small, and surely off
+    ([(1.10, 0.40), (0.90, 0.40)], Verdict.INCONCLUSIVE),  # nobody could be judged: not a pass
+])
+def test_three_states_of_the_shares_of_groups(shares, verdict):
+    """Bonferroni over two groups: intervals of 2.24 standard errors."""
+    groups = [subgroups._Group(f"g{i}", (v, v - 1.645 * e, v + 1.645 * e, e), None) for i, (v, e) in enumerate(shares)]
+    found = subgroups._representation(ColumnSchema(name="g", role=Role.CATEGORICAL, nullable=False), groups, 0.8, 1_000)
+    assert found.verdict is verdict
+    if verdict is Verdict.INCONCLUSIVE:
+        assert "straddles" in found.remedy
+
+
+def test_the_scatter_of_halves_is_that_of_whole_tables():
+    """Fits on fresh tables of 800 rows scatter as the halves of one such table say they would."""
+    scores, said = [], []
+    for seed in range(8):
+        e = populations.evidence(1_340, 60 + seed)
+        problem = Problem.fit(e.reference, e.schema, "ill", regression=False, k=10, seed=0)
+        if seed == 0:
+            test, entities = downstream.untouched(populations.evidence(4_000, 90))
+            truth = problem.answers(test)
+            assert len(entities) == len(test)
+        scores.append(float(score(problem.train(e.train, "linear", 1).predict(test), truth)))
+        halves = {"real": downstream._halves(e)["real"]}
+        chance = downstream._chance(problem, halves, len(e.train), e, "linear", test, truth)["real"]
+        said.append(np.sqrt((chance**2).sum() / (len(chance) - 1)))
+    assert 0.4 < np.mean(said) / np.std(scores, ddof=1) < 2.5
+
+
+@pytest.mark.parametrize(("gaps", "verdict"), [
+    ([(0.00, 0.01), (0.01, 0.02)], Verdict.PASS),
+    ([(0.00, 0.01), (0.20, 0.03)], Verdict.FAIL),
+    ([(0.00, 0.01), (0.04, 0.02)], Verdict.INCONCLUSIVE),
+    ([(0.00, 0.01), (0.02, 0.10)], Verdict.PASS),  # too small
+    ([(0.00, 0.01), (0.20, 0.09)], Verdict.INCONCLUSIVE),  # too small, and surely wider than none
+    ([(0.02, 0.10), (0.02, 0.10)], Verdict.INCONCLUSIVE),
+])
+def test_three_states_of_the_gaps_of_groups(gaps, verdict):
+    groups = [subgroups._Group(f"g{i}", (1.0, 0.9, 1.1, 0.05), gap) for i, gap in enumerate(gaps)]
+    found = subgroups._bias(ColumnSchema(name="g", role=Role.CATEGORICAL, nullable=False), groups, 0.05, 1_000)
+    assert found.verdict is verdict
