@@ -28,7 +28,7 @@ SIDE = {2: 32, 3: 16}  # images are shrunk to this for the encoder
 class Schedule:
     """How long the encoder trains, whatever the number of images."""
 
-    steps: int = 250
+    steps: int = 300
     batch: int = 96
     width: int = 16
     dimensions: int = 64

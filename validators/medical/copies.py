@@ -23,10 +23,10 @@ from validators import statistics as st
 from validators.finding import Finding, Verdict
 from validators.medical.planted import KINDS, planted
 
-TAIL = 0.002  # share of synthetic images that stand so near a piece of holdout or reference by chance
+TAIL = 0.001  # share of synthetic images that stand so near a piece of holdout or reference by chance
 WIDE = 0.02  # share from which the shape of the tail is learned
 STRATUM = 200  # synthetic images of a class, from which on the class has a threshold of its own
-PLANTED = 60  # copies of each kind
+PLANTED = 100  # copies of each kind
 REAL, SYNTHETIC = 8_000, 3_000  # images compared at most
 FALSE_ALARM = 0.01  # chance of one unmistakable copy in a set without any
 CONTROLS = 2  # pieces of untouched patients: holdout and reference
@@ -118,7 +118,7 @@ class Scale:
     """The ratio below which each class counts as very near, learned from holdout and reference pieces."""
 
     wide: dict[str, float]  # by class; "" for all others
-    tail: float  # in units of ``wide``: the ratio that TAIL keep under
+    tail: float  # in units of ``wide``: the ratio that about TAIL stay under
     unmistakable: float  # in units of ``wide``: the ratio that not one image in a hundred sets goes below
 
     @classmethod
@@ -126,8 +126,9 @@ class Scale:
         """Quantiles by class, and an exponential tail of the logarithms beyond them (Hill 1975)."""
         controls = near.ratio[:, train_pieces:]
         names, counts = np.unique(np.asarray(labels), return_counts=True)
-        wide = {"": float(np.quantile(controls, WIDE))}
-        wide |= {str(n): float(np.quantile(controls[np.asarray(labels) == n], WIDE))
+        # above one an image would be near to all pieces at once (a set of nothing but copies has such quantiles)
+        wide = {"": min(float(np.quantile(controls, WIDE)), 1.0)}
+        wide |= {str(n): min(float(np.quantile(controls[np.asarray(labels) == n], WIDE)), 1.0)
                  for n, c in zip(names, counts, strict=True) if c >= STRATUM}
         scaled = cls(wide, 1.0, 1.0).scaled(controls, labels)
         beyond = scaled[scaled < 1]
@@ -136,7 +137,7 @@ class Scale:
         if len(beyond) >= 5:  # by the end of its interval that makes the tail heavy
             slope = max(1 / float(-np.log(beyond).mean()) * (1 - 1.645 / math.sqrt(len(beyond))), 0.5)
         expected = max(train_pieces * len(labels) * WIDE, 1e-9)  # training images that come within ``wide`` by chance
-        return cls(wide, float(np.quantile(scaled, TAIL)), min((FALSE_ALARM / expected) ** (1 / slope), 1.0))
+        return cls(wide, (TAIL / WIDE) ** (1 / slope), min((FALSE_ALARM / expected) ** (1 / slope), 1.0))
 
     def scaled(self, ratio: np.ndarray, labels: Sequence[str]) -> np.ndarray:
         """Ratios in units of their class's."""
@@ -169,7 +170,8 @@ def search(detector: Detector, dealt: Pieces, synthetic: Images, labels: Sequenc
     excess = float((hit * worth).sum() / len(hit))
     # images near the same patient are one piece of evidence
     clusters = np.bincount(near.owner[hit], weights=np.broadcast_to(worth, hit.shape)[hit])
-    error = float(np.sqrt((clusters**2).sum()) / len(hit))
+    expected = len(hit) * TAIL * dealt.train * (1 + dealt.train / CONTROLS)  # variance of the sum without copies
+    error = math.sqrt(max(float((clusters**2).sum()), expected)) / len(hit)
     certain = int((scaled[:, : dealt.train] < scale.unmistakable).any(axis=1).sum())
     caught, sure = {}, []
     for kind in KINDS:
@@ -219,7 +221,7 @@ def _excess(f: Found, dealt: Pieces, images: int, limit: float) -> Finding:
         value=st.number(f.excess, 4), low=st.number(low, 4), high=st.number(high, 4), unit="share", floor=0.0,
         limit=limit, n=images, verdict=verdict,
         method=f"share of synthetic images nearer to a patient of one piece of train than to all other pieces by a "
-               f"factor that {100 * TAIL:g} % of them reach for holdout and reference, minus the share those reach; "
+               f"factor that about {100 * TAIL:g} % of them reach for holdout or reference, minus the share those reach; "
                f"{dealt.train} pieces of train against two untouched ones of as many patients, images near the same "
                "patient counted as one",
         power=f"copies of {100 * (st.detectable(f.error) / max(np.mean(list(f.sensitivity.values())), 0.01)):.1f} % "

@@ -1,0 +1,122 @@
+"""Membership inference by patient: do synthetic images, or the critic, give away who was trained on?
+
+The attacks on tables work on the vectors of the encoder; two more compare pixels. All images of a patient are taken
+together. The critic has seen every training image and is not published: what it tells bounds what an attacker who
+steals it could learn (white-box attack of Hayes et al., LOGAN, PoPETs 2019).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+
+import numpy as np
+
+from synth.medical.evidence import ImageEvidence, Images
+from synth.seeds import derive, generator
+from validators import statistics as st
+from validators.attacks import ATTACKS, View
+from validators.finding import Finding, Verdict
+from validators.leakage import Half, by_person, worst_attack
+from validators.medical.contrastive import Contrastive
+from validators.medical.correlation import Correlation
+
+IMAGES = 3_000  # of members, and synthetic ones, that attacks work with
+MEMBERS_PER_OTHER = 3  # more members than others only sharpens the bounds
+_WORDS = "the images of a patient taken together; members from train, others from holdout and reference"
+
+
+@dataclass(frozen=True)
+class _Side:
+    """Members, others, and what the attacker has: images of an untouched part and the synthetic ones."""
+
+    members: Images
+    others: Images
+    known: Images
+    synthetic: Images
+
+
+def _sides(evidence: ImageEvidence) -> list[_Side]:
+    """Holdout and reference take turns at being the others and what the attacker knows."""
+    rng = generator(evidence.seed, "membership", "images")
+    most = max(len(evidence.holdout), len(evidence.reference))
+    members = evidence.train.take(st.choose(evidence.train.entities, min(IMAGES, MEMBERS_PER_OTHER * most), rng))
+    synthetic = evidence.synthetic.take(st.choose(np.arange(len(evidence.synthetic)), IMAGES, rng))
+    parts = [p.take(st.choose(p.entities, IMAGES // 2, rng)) for p in (evidence.holdout, evidence.reference)]
+    return [_Side(members, parts[i], parts[1 - i], synthetic) for i in (0, 1)]
+
+
+Scores = list[tuple[str, np.ndarray, np.ndarray]]  # name, one score a member's image, one an other's
+
+
+def _black_box(side: _Side, encoder: Contrastive, seed: int) -> Scores:
+    """What synthetic images tell, by attack."""
+    def view(images: Images) -> View:
+        points = encoder.vectors(images.pixels)
+        return View(points, points.astype(np.float64), np.zeros(points.shape[1], bool))
+
+    members, others, known, synthetic = map(view, (side.members, side.others, side.known, side.synthetic))
+    scores = []
+    for name, make in ATTACKS.items():
+        attack = make(derive(seed, "membership", name)).fit(known, synthetic)
+        scores.append((f"{name}, encoder", attack.score(members), attack.score(others)))
+    near = [Correlation().nearest(part.pixels, [side.synthetic.pixels, side.known.pixels])[0]
+            for part in (side.members, side.others)]
+    scores.append(("closest image, pixels", -near[0][:, 0], -near[1][:, 0]))
+    scores.append(("closest image, pixels, calibrated", *(
+        np.log(np.maximum(d[:, 1], 1e-6)) - np.log(np.maximum(d[:, 0], 1e-6)) for d in near)))
+    return scores
+
+
+def _halves(sides: list[_Side], score: Callable[[_Side], Scores], seed: int, name: str) -> list[Half]:
+    """Scores by patient with bootstrap weights, one half a side."""
+    rng = generator(seed, "membership", "bootstrap", name)
+    repeated = any(len(np.unique(i.entities)) < len(i) for s in sides for i in (s.members, s.others))
+    readings = (", mean image", ", best image") if repeated else ("",)
+    member_weights = st.entity_weights(np.unique(sides[0].members.entities), st.DRAWS, rng)
+    halves = []
+    for side in sides:
+        names, members, others = [], [], []
+        for attack, of_members, of_others in score(side):
+            names += [attack + reading for reading in readings]
+            members += by_person(of_members, side.members.entities, repeated)
+            others += by_person(of_others, side.others.entities, repeated)
+        halves.append(Half(np.array(members), np.array(others), member_weights,
+                           st.entity_weights(np.unique(side.others.entities), st.DRAWS, rng), tuple(names)))
+    return halves
+
+
+def membership(evidence: ImageEvidence, encoder: Contrastive, *, auc: float, tpr: float, critic: float,
+               patients: int) -> list[Finding]:
+    """The worst attack's bounds: AUC, share found at 1 % false positives, and the critic's AUC."""
+    people = [len(np.unique(evidence.part(p).entities)) for p in ("train", "holdout", "reference")]
+    if min(people) < patients or not len(evidence.synthetic):
+        return [Finding(
+            id="leakage.membership", title="Membership inference", verdict=Verdict.INCONCLUSIVE, value=None,
+            n=st.rounded(min(people)), limit=float(patients), direction="at least", unit="patients",
+            power=f"nothing can be said below {patients} patients of each part",
+            remedy=f"provide enough patients for {patients} in holdout and in reference")]
+    sides = _sides(evidence)
+    halves = _halves(sides, lambda side: _black_box(side, encoder, evidence.seed), evidence.seed, "images")
+    how = f"{len(halves[0].names)} attacks with the synthetic images and one untouched part, {_WORDS}, both ways " \
+          "averaged; simultaneous 95 % bounds (max-statistic bootstrap by patient); the worst decides"
+    findings = [
+        replace(worst_attack(halves, "auc", "leakage.membership.auc", "Membership inference, worst attack", auc),
+                method=how),
+        replace(worst_attack(halves, "tpr", "leakage.membership.tpr",
+                             "Patients found at 1 % false positives, worst attack", tpr), method=how)]
+    return [*findings, _critic(evidence, sides, critic)]
+
+
+def _critic(evidence: ImageEvidence, sides: list[_Side], limit: float) -> Finding:
+    title = "Membership inference with the private critic"
+    score = evidence.critic
+    if score is None:
+        return Finding(id="leakage.membership.critic", title=title, verdict=Verdict.INFO, value=None,
+                       method="no critic was kept: there is none to steal")
+    halves = _halves(sides, lambda s: [("critic", score(s.members), score(s.others))], evidence.seed, "critic")
+    found = worst_attack(halves, "auc", "leakage.membership.critic", title, limit)
+    return replace(found, method=f"the critic's own score (Hayes et al., LOGAN), {_WORDS}; bootstrap by patient. The "
+                                 "critic stays private: this bounds what its theft would give away",
+                   remedy=st.remedy(found.verdict, "the critic knows its training images by heart: train shorter, use "
+                                    "augmentation or more patients", None, 1, "patients"))
