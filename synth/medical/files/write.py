@@ -1,7 +1,7 @@
 """The synthetic set as files in the field's formats, with the table that lists them beside them.
 
-The layout is Hugging Face's image folder: ``data/train/metadata.parquet`` with a column ``file_name``, and
-``data/train/000000.png`` and so on. Equal input and seed give equal bytes: no clock, no host, no random UID.
+The layout is Hugging Face's image folder: ``metadata.parquet`` with a column ``file_name``, and beside it ``000000.png``
+and so on, ``000000_mask.png`` where there are masks. Equal input and seed give equal bytes: no clock, no host, no random UID.
 """
 
 from __future__ import annotations
@@ -28,7 +28,6 @@ if TYPE_CHECKING:
 
     from synth.progress import Progress
 
-FOLDER = Path("data/train")
 METADATA = "metadata.parquet"
 SUFFIX = {Format.PNG: ".png", Format.NIFTI: ".nii.gz", Format.DICOM: ".dcm"}
 _WHOLE_UNITS = 255  # a window at least this wide in whole units loses nothing that 8 bits would keep
@@ -49,7 +48,7 @@ def unwritable(pixels: Pixels) -> UserError | None:
 def write_set(out: Path, images: NDArray[np.uint16], masks: NDArray[np.uint8] | None, table: pa.Table,
               intensity: Intensity, pixels: Pixels, *, seed: int, progress: Progress,
               spacing: Sequence[float] | None = None, tags: Mapping[str, str] | None = None, start: int = 0) -> int:
-    """Write the set below ``out`` (see :data:`FOLDER`) in the contract's format; returns the number of files listed.
+    """Write the set into the folder ``out`` in the contract's format; returns the number of files listed.
 
     ``images`` uint16 [n, channels, *size] and ``masks`` uint8 [n, *size] in the order of ``table``, which is
     dressed as it will be released. ``spacing`` is mm along each side (None: not said; 1 mm in formats that must say
@@ -62,7 +61,7 @@ def write_set(out: Path, images: NDArray[np.uint16], masks: NDArray[np.uint8] | 
     problem = unwritable(pixels)
     if problem is not None:
         raise problem
-    folder, suffix, count = Path(out) / FOLDER, SUFFIX[pixels.release], len(images)
+    folder, suffix, count = Path(out), SUFFIX[pixels.release], len(images)
     folder.mkdir(parents=True, exist_ok=True)
     mask_suffix = ".nii.gz" if pixels.release is Format.NIFTI else ".png"
     names = [f"{start + row:06d}{suffix}" for row in range(count)]

@@ -47,7 +47,7 @@ def made(folder: Path, pixels: Pixels, *, masks: bool = False, **options: Any) -
     labels = np.random.default_rng(1).integers(0, 3, (3, *pixels.size)).astype(np.uint8) if masks else None
     count = write_set(folder, images, labels, TABLE, intensity_of(pixels), pixels, seed=1, progress=Silent(),
                       **options)
-    files = sorted(path for path in (folder / "data/train").glob("0*") if "mask" not in path.name)
+    files = sorted(path for path in folder.glob("0*") if "mask" not in path.name)
     assert count == len(files) * (1 + masks) == 3 * (1 + masks)
     return files, images
 
@@ -86,11 +86,11 @@ def test_equal_seeds_make_equal_bytes(tmp_path: Path, name: str) -> None:
 def test_masks_stand_beside_their_images_and_the_table_lists_both(tmp_path: Path, name: str) -> None:
     pixels = replace(pixels_of(name), mask="m", mask_classes=3)
     files, _ = made(tmp_path, pixels, masks=True)
-    table = pq.read_table(tmp_path / "data/train/metadata.parquet")
+    table = pq.read_table(tmp_path / "metadata.parquet")
     assert table.column_names == ["file_name", "mask_file_name", "label", "age", "sex"]
     assert table.drop_columns(["file_name", "mask_file_name"]).equals(TABLE)
     listed = {"metadata.parquet", *table["file_name"].to_pylist(), *table["mask_file_name"].to_pylist()}
-    assert listed == {path.name for path in (tmp_path / "data/train").iterdir()}
+    assert listed == {path.name for path in tmp_path.iterdir()}
     labels = np.random.default_rng(1).integers(0, 3, (3, *pixels.size))
     for at, path in enumerate(files):
         image = read_released(path, pixels)
@@ -102,7 +102,7 @@ def test_masks_stand_beside_their_images_and_the_table_lists_both(tmp_path: Path
 def test_hugging_face_s_layout_numbers_go_on_where_they_are_told_to(tmp_path: Path) -> None:
     pixels = pixels_of("png")
     write_set(tmp_path, drawn(pixels), None, TABLE, intensity_of(pixels), pixels, seed=1, progress=Silent(), start=7)
-    assert pq.read_table(tmp_path / "data/train/metadata.parquet")["file_name"].to_pylist() == [
+    assert pq.read_table(tmp_path / "metadata.parquet")["file_name"].to_pylist() == [
         "000007.png", "000008.png", "000009.png"]
 
 
