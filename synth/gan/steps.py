@@ -75,7 +75,7 @@ class Steps:
             seen = with_inputs(seen, inputs + noise * torch.randn_like(inputs))
         if phase.channels_last:
             inputs = inputs_of(seen)
-            seen = with_inputs(seen, inputs.contiguous(memory_format=_format(inputs.ndim)))
+            seen = with_inputs(seen, laid_out(inputs))
         return seen
 
     def critic(self, optimiser: torch.optim.Optimizer) -> dict[str, Tensor]:
@@ -202,10 +202,20 @@ class Steps:
 
 
 def channels_last(module: nn.Module) -> None:
-    """Convolutions' weights in the memory format in which they run fastest; buffers and values stay."""
+    """Convolutions' weights in the memory format in which they run fastest; values stay."""
     for parameter in module.parameters():
         if parameter.ndim in (4, 5):
-            parameter.data = parameter.data.contiguous(memory_format=_format(parameter.ndim))
+            parameter.data = laid_out(parameter.data)
+
+
+def laid_out(tensor: Tensor) -> Tensor:
+    """The tensor with channels last in memory.
+
+    ``contiguous`` leaves one channel or 1x1 kernels as they are, since either order is the same there, but their
+    strides still say channels first, and every layer after them follows: pooling and activations then are several
+    times as slow. A clone has the strides that were asked for.
+    """
+    return tensor.clone(memory_format=_format(tensor.ndim))
 
 
 def _format(dims: int) -> torch.memory_format:
