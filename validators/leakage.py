@@ -57,6 +57,9 @@ class Limits:
       significant, and never more than half of the holdout's share: 0 in a table where chance makes no copies.
       Measured: a generator that fits well, on a table of many spikes, hits .055 against .046 (near: .067, .054).
       Rare rows, judged once more, leave no such room: the same generator hits .002 against .002 of them.
+    * distance_excess .02: the share of synthetic rows nearer to train must be surely above .52, not .50. Measured
+      (``tests/benchmarks/nearness.py``): where copies or smoothed training rows bring the membership attacks to their
+      own limit of .55, the share is .52 (copies) to .535 (smoothers); fresh rows are at .49 to .51.
     * inference .03: advantage on a sensitive column, train over holdout, upper bound.
     * ties: share of tied distances above which the distance test says nothing (20 %).
     * minimum_rows: holdout rows needed for any membership figure.
