@@ -221,7 +221,7 @@ def _excess(f: Found, dealt: Pieces, images: int, limit: float) -> Finding:
         value=st.number(f.excess, 4), low=st.number(low, 4), high=st.number(high, 4), unit="share", floor=0.0,
         limit=limit, n=images, verdict=verdict,
         method=f"share of synthetic images nearer to a patient of one piece of train than to all other pieces by a "
-               f"factor that about {100 * TAIL:g} % of them reach for holdout or reference, minus the share those reach; "
+               f"factor that about {100 * TAIL:g} % of them reach for holdout or reference, minus what those reach; "
                f"{dealt.train} pieces of train against two untouched ones of as many patients, images near the same "
                "patient counted as one",
         power=f"copies of {100 * (st.detectable(f.error) / max(np.mean(list(f.sensitivity.values())), 0.01)):.1f} % "

@@ -7,7 +7,7 @@ synthetic images first and going on with real ones after Bluethgen, Moroianu et 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -31,7 +31,7 @@ class Budget:
 
     seeds: int = 3
     others: int = 1  # seeds of arms that are reported only
-    schedule: Schedule = Schedule()
+    schedule: Schedule = field(default_factory=Schedule)
 
 
 @dataclass(frozen=True)
@@ -80,9 +80,9 @@ class Trial:
 
 def untouched(evidence: ImageEvidence) -> Images:
     """Holdout and reference together: nothing was trained on either."""
-    one, two = evidence.holdout, evidence.reference
     import pandas as pd
 
+    one, two = evidence.holdout, evidence.reference
     masks = None if one.masks is None or two.masks is None else np.concatenate([one.masks, two.masks])
     return Images(pixels=np.concatenate([one.pixels, two.pixels]), masks=masks,
                   table=pd.concat([one.table, two.table], ignore_index=True),

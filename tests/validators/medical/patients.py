@@ -46,7 +46,7 @@ def contract(size: tuple[int, ...] = (32, 32), *, masks: bool = False, **changes
 
 def people(count: int, seed: int, *, images: int = 1, size: tuple[int, ...] = (32, 32),
            masks: bool = False) -> Images:
-    """``count`` patients with ``images`` images each, which share the anatomy but not the lesion's place or the noise."""
+    """``count`` patients with ``images`` images each, of one anatomy; the lesion's place and the noise differ."""
     rng = generator(seed, "anatomy")
     dims, who = len(size), np.repeat(np.arange(count), images)
     grid = np.stack(np.meshgrid(*(np.linspace(-1, 1, s) for s in size), indexing="ij"), axis=-1)
