@@ -1,7 +1,8 @@
 """The synthetic set as files in the field's formats, with the table that lists them beside them.
 
-The layout is Hugging Face's image folder: ``metadata.parquet`` with a column ``file_name``, and beside it ``000000.png``
-and so on, ``000000_mask.png`` where there are masks. Equal input and seed give equal bytes: no clock, no host, no random UID.
+The layout is Hugging Face's image folder: ``metadata.parquet`` with a column ``file_name``, and beside it
+``000000.png`` and so on, ``000000_mask.png`` where there are masks. Equal input and seed give equal bytes: no clock, no
+host, no random UID.
 """
 
 from __future__ import annotations
@@ -48,7 +49,7 @@ def unwritable(pixels: Pixels) -> UserError | None:
 def write_set(out: Path, images: NDArray[np.uint16], masks: NDArray[np.uint8] | None, table: pa.Table,
               intensity: Intensity, pixels: Pixels, *, seed: int, progress: Progress,
               spacing: Sequence[float] | None = None, tags: Mapping[str, str] | None = None, start: int = 0) -> int:
-    """Write the set into the folder ``out`` in the contract's format; returns the number of files listed.
+    """Write the set into the folder ``out`` in the contract's format; returns the number of images.
 
     ``images`` uint16 [n, channels, *size] and ``masks`` uint8 [n, *size] in the order of ``table``, which is
     dressed as it will be released. ``spacing`` is mm along each side (None: not said; 1 mm in formats that must say
@@ -86,7 +87,7 @@ def write_set(out: Path, images: NDArray[np.uint16], masks: NDArray[np.uint8] | 
     if masks is not None:
         listing = listing.add_column(1, pa.field(MASK_FILE_NAME, pa.string()), pa.array(mask_names, pa.string()))
     pq.write_table(listing, folder / METADATA, compression="zstd")
-    return count + len(mask_names)
+    return count
 
 
 def read_released(path: Path, pixels: Pixels, *, mask: bool = False) -> Loaded | Refusal:
