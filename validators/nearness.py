@@ -1,10 +1,10 @@
 """Nearness: do synthetic rows lie closer to training people than to as many people nobody trained on?
 
 It may veto and never justify: it sees an effect on *all* rows only. Measured (``tests/benchmarks/nearness.py``, 8,000
-rows): smoothers of training rows with a bandwidth up to .2 standard deviations are always stopped, of .3 sometimes, of
-.5 never; a fifth of the rows copied moves the share to .54 (stopped in three of four tables), 5 % to .51 (never). A
-comparison with as many people as holdout has sees a third of train, and its share is at most two thirds. Copies are
-the business of :mod:`validators.copies`, which finds half a per cent.
+rows, five tables of three populations): smoothers of training rows with a bandwidth up to .2 standard deviations were
+always stopped, of .3 once, of .5 never; a fifth of the rows copied moves the share to .54 (stopped three times), 5 % to
+.51 (never). The comparison takes as many training people as holdout has, so its share is at most two thirds. Copies
+are the business of :mod:`validators.copies`, which finds half a per cent.
 """
 
 from __future__ import annotations

@@ -60,8 +60,8 @@ def markdown(found: list[dict], command: str) -> str:
              "Simulated people (nine columns of all kinds, spikes, missing cells; train 60 %, holdout and reference "
              "20 % each; as many synthetic rows as train has). A clean table is a fresh draw of the population and "
              "faces every gate; a fault faces the gate meant for it. \"Inconclusive\" blocks like a failure: at a few "
-             "thousand rows the bounds are too wide for any table to pass, and a clean one can even fail: an "
-             "estimate over the limit fails.", "",
+             "thousand rows some interval of most tables, clean ones too, straddles its limit. \"Fail\" is said where "
+             "the whole interval is beyond the limit.", "",
              f"Command: `{command}`", "",
              f"Machine: {machine['cores']} cores, {machine['memory_gib']} GiB, {machine['cpu']}, {machine['date']}; "
              "one thread.", "",

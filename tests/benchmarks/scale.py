@@ -178,7 +178,7 @@ def road(write: Callable[[Path], Path], spy: Path | None = None) -> dict[str, ob
         runs = sorted((place / "runs" / "runs").glob("*/run.json"))
         record = json.loads(runs[-1].read_text()) if runs else {"stages": {}, "status": log.read_text()[-2000:]}
         stages = record["stages"]
-        models = sum(phase["seconds"] for phase in stages.get("fit", {}).get("phases", []))
+        models = phases = sum(phase["seconds"] for phase in stages.get("fit", {}).get("phases", []))
         blocked, gates = list[str](), dict[str, float]()
         judged = runs[-1].parent / "private" / "judge" / "report.json" if runs else None
         if judged and judged.exists():
@@ -186,12 +186,17 @@ def road(write: Callable[[Path], Path], spy: Path | None = None) -> dict[str, ob
             gates = {g["gate"]: g["seconds"] for g in known}
             models += sum(seconds for gate, seconds in gates.items() if gate != "contract")
             blocked = [f["id"] for g in known for f in g["findings"] if f["verdict"] in ("fail", "inconclusive")]
+        outside = sum(seconds for stage, seconds in cpu.items() if stage not in ("fit", "judge"))
+        for stage, inside in (("fit", phases), ("judge", models - phases)):  # CPU seconds in proportion to wall time
+            if stage in stages:
+                outside += cpu.get(stage, 0.0) * (1 - inside / max(stages[stage]["seconds"], 1e-9))
         size = sum(p.stat().st_size for p in (place / "table").glob("*")) / 2**20
         return {"table_mib": size, "status": record["status"], "exit": process.returncode, "seconds": wall,
                 "stages": {stage: r["seconds"] for stage, r in stages.items()}, "stages_cpu": cpu, "gates": gates,
                 "cpu_seconds": sum(cpu.values()), "peak_mib": peak, "trained_on": stages.get("fit", {}).get("rows"),
                 "drawn": stages.get("generate", {}).get("rows"), "blocked_by": blocked,
-                "outside_models_percent": 100 * (1 - models / wall)}
+                "training_seconds": phases, "outside_models_percent": 100 * (1 - models / wall),
+                "outside_models_cpu_percent": 100 * outside / max(sum(cpu.values()), 1e-9)}
 
 
 def watch(process: subprocess.Popen[bytes], place: Path) -> tuple[float, dict[str, float]]:
