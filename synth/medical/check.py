@@ -13,8 +13,8 @@ from synth.domain import Examination
 from synth.errors import Problems, UserError
 from synth.medical.files import Refusal, intensity_of
 from synth.medical.gather import make
-from synth.medical.ingest import prepare
 from synth.medical.listing import Listing, renamed
+from synth.medical.prepare import prepare
 from synth.medical.rules import classes_of_patients, few, hint, lonely, mixed, refuse, without_patient
 from synth.progress import Progress, Silent
 from synth.seeds import generator
@@ -58,9 +58,10 @@ def _try(listing: Listing, progress: Progress) -> tuple[list[tuple[str, str]], i
     intensity, quarantined = intensity_of(listing.contract.pixels), []
     with progress.step("try to read images", max(len(chosen), 1)) as step:
         for done, i in enumerate(chosen):
-            made = prepare(listing, listing.rows[i], listing.contract.pixels, intensity)
+            row = listing.rows[i]
+            made = prepare((row.files, row.mask), listing.root, listing.contract.pixels, intensity)
             if isinstance(made, Refusal):
-                quarantined.append((listing.rows[i].files[0], made.code))
+                quarantined.append((row.files[0], made.code))
             step.update(done + 1)
     if len(chosen) == rows:
         return quarantined + list(listing.refused), listing.tried

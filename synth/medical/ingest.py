@@ -14,6 +14,8 @@ from __future__ import annotations
 import hashlib
 import json
 from collections import Counter
+from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -25,12 +27,14 @@ from synth.contract.pixels import Pixels
 from synth.errors import Problems
 from synth.medical import duplicates
 from synth.medical.cache import Cache, Prepared
-from synth.medical.files import Refusal, fit_size, intensity_of, mask_fits, read
+from synth.medical.files import Refusal, intensity_of
 from synth.medical.gather import make
 from synth.medical.intensity import Intensity
 from synth.medical.listing import Listing, Row
+from synth.medical.prepare import prepare
 from synth.medical.rules import blurred, classes_of_patients, few, lonely, mixed, without_patient
 from synth.medical.stored import save_geometry, save_intensity
+from synth.medical.workers import each
 from synth.progress import Progress
 from synth.tabular.ingest import ingest as ingest_table
 
@@ -77,38 +81,22 @@ def _read_all(listing: Listing, pixels: Pixels, intensity: Intensity, cache: Cac
               ) -> tuple[list[tuple[int, bytes]], list[tuple[str, str]]]:
     """(row, cache key) of the images kept, and (file, reason code) of the others."""
     settings = settings_digest(pixels)
+    keys = [_key(listing, row, settings) for row in listing.rows]
+    new = {key: (row.files, row.mask) for key, row in zip(keys, listing.rows, strict=True) if cache.code(key) is None}
+    with progress.step("read the images", max(len(new), 1)) as step:
+        bad = 0
+        work = partial(prepare, root=listing.root, pixels=pixels, intensity=intensity)
+        made: Iterator[Prepared | Refusal] = each(work, list(new.values()), died=Refusal("damaged"))
+        for done, (key, image) in enumerate(zip(new, made, strict=True), start=1):
+            bad += bool(cache.add(key, image.code if isinstance(image, Refusal) else image))
+            step.update(done, f"{bad} put aside" if bad else "")
     kept, quarantined = [], list(listing.refused)
-    with progress.step("read the images", max(len(listing.rows), 1)) as step:
-        for i, row in enumerate(listing.rows):
-            key = _key(listing, row, settings)
-            if (code := cache.code(key)) is None:
-                made = prepare(listing, row, pixels, intensity)
-                code = cache.add(key, made.code if isinstance(made, Refusal) else made)
-            if code:
-                quarantined.append((row.files[0], code))
-            else:
-                kept.append((i, key))
-            step.update(i + 1, f"{len(quarantined)} put aside" if quarantined else "")
+    for i, (key, row) in enumerate(zip(keys, listing.rows, strict=True)):
+        if code := cache.code(key):
+            quarantined.append((row.files[0], code))
+        else:
+            kept.append((i, key))
     return kept, quarantined
-
-
-def prepare(listing: Listing, row: Row, pixels: Pixels, intensity: Intensity) -> Prepared | Refusal:
-    """One row's image, read and brought to the stored form; a refusal if it cannot be judged."""
-    paths = [(listing.root / name).resolve() for name in row.files]
-    loaded = read(paths if len(paths) > 1 else paths[0], pixels)
-    if isinstance(loaded, Refusal):
-        return loaded
-    mask = None
-    if row.mask is not None:
-        labels = read((listing.root / row.mask).resolve(), pixels, mask=True)
-        if isinstance(labels, Refusal):
-            return labels
-        if (misfit := mask_fits(loaded, labels)) is not None:
-            return misfit
-        fitted, _ = fit_size(labels.values, pixels.size, mask=True, spacing=loaded.spacing)
-        mask = fitted[0].astype(np.uint8)
-    values, spacing = fit_size(loaded.values, pixels.size, spacing=loaded.spacing, fill=intensity.low)
-    return Prepared(pixels=intensity.store(values), mask=mask, spacing=spacing)
 
 
 def settings_digest(pixels: Pixels) -> bytes:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from pathlib import Path
 from typing import Any
 
@@ -87,3 +88,16 @@ def dicom(path: Path, *, number: int = 0, age: int = 50, image: int = 0, finding
     path.parent.mkdir(parents=True, exist_ok=True)
     data.save_as(path, enforce_file_format=True)
     return path
+
+
+def crash_at_seven(number: int) -> int:
+    """What a decoder in C may do to its process."""
+    print("libraries print, too", flush=True)
+    if number == 7:
+        os._exit(3)
+    return number
+
+
+def reciprocal(number: int) -> float:
+    """Fails for zero."""
+    return 1 / number

@@ -12,13 +12,26 @@ import pytest
 
 from synth.errors import Problems, UserError
 from synth.medical import ingest as room
+from synth.medical import workers
 from synth.medical.cache import Cache, Prepared
 from synth.medical.ingest import ingest
 from synth.medical.intensity import as_float
 from synth.medical.stored import StoredImages, read_images, write_images
 from synth.progress import Silent
 from synth.split import assign
-from tests.medical.archives import IDENTIFIER, LABEL, NUMBER, contract, dicom, patterned, picture, pngs, save
+from tests.medical.archives import (
+    IDENTIFIER,
+    LABEL,
+    NUMBER,
+    contract,
+    crash_at_seven,
+    dicom,
+    patterned,
+    picture,
+    pngs,
+    reciprocal,
+    save,
+)
 
 K = {"k": {"limit": 2, "reason": "a small test"}}
 
@@ -264,11 +277,11 @@ def test_an_ingest_that_was_interrupted_goes_on_where_it_stopped(folder, out, tm
     run(wanted, whole)
     prepare, calls = room.prepare, []
 
-    def counted(*args):
+    def counted(*args, **kwargs):
         if len(calls) == 10:
             raise Stop
         calls.append(1)
-        return prepare(*args)
+        return prepare(*args, **kwargs)
 
     monkeypatch.setattr(room, "prepare", counted)
     with pytest.raises(Stop):
@@ -276,17 +289,51 @@ def test_an_ingest_that_was_interrupted_goes_on_where_it_stopped(folder, out, tm
     cut = out / "checkpoint-images.jsonl"
     cut.write_bytes(cut.read_bytes() + b'["ab12", "", 99')  # killed while it wrote
     calls.clear()
-    monkeypatch.setattr(room, "prepare", lambda *args: calls.append(1) or prepare(*args))
+    monkeypatch.setattr(room, "prepare", lambda *args, **more: calls.append(1) or prepare(*args, **more))
     run(wanted, out)
     assert len(calls) == 14
     for name in ("images.npy", "entities.npy", "table.parquet", "schema.json", "quarantine.jsonl", "intensity.json"):
         assert (out / name).read_bytes() == (whole / name).read_bytes(), name
 
 
+def test_several_processes_make_the_same_bytes(folder, out, tmp_path, monkeypatch):
+    wanted = patterned(pngs(folder))
+    (folder / "a" / "p00_1.png").write_bytes(b"")
+    run(wanted, out)
+    several = tmp_path / "several"
+    several.mkdir()
+    monkeypatch.setattr(workers, "WORTHWHILE", 5)
+    monkeypatch.setattr(workers.os, "sched_getaffinity", lambda _: {0, 1})
+    run(wanted, several)
+    for name in ("images.npy", "entities.npy", "table.parquet", "quarantine.jsonl"):
+        assert (out / name).read_bytes() == (several / name).read_bytes(), name
+
+
+def test_a_decoder_that_crashes_costs_its_file_only(monkeypatch):
+    monkeypatch.setattr(workers, "WORTHWHILE", 5)
+    monkeypatch.setattr(workers.os, "sched_getaffinity", lambda _: {0, 1})
+    assert list(workers.each(crash_at_seven, list(range(12)), died=-1)) == [*range(7), -1, *range(8, 12)]
+
+
+def test_processes_that_do_not_start_are_not_taken_for_bad_files(monkeypatch):
+    monkeypatch.setattr(workers, "WORTHWHILE", 2)
+    monkeypatch.setattr(workers.os, "sched_getaffinity", lambda _: {0, 1})
+    monkeypatch.setattr(workers, "_START", "raise SystemExit(1)")
+    with pytest.raises(RuntimeError, match="did not start"):
+        list(workers.each(reciprocal, [1, 2, 3], died=-1.0))
+
+
+def test_a_mistake_of_ours_is_not_a_file_put_aside(monkeypatch):
+    monkeypatch.setattr(workers, "WORTHWHILE", 2)
+    monkeypatch.setattr(workers.os, "sched_getaffinity", lambda _: {0, 1})
+    with pytest.raises(RuntimeError, match="ZeroDivisionError"):
+        list(workers.each(reciprocal, [1, 2, 0, 3], died=-1.0))
+
+
 def test_the_cache_is_of_these_bytes_and_these_settings(folder, out, monkeypatch):
     run(patterned(pngs(folder)), out)
     prepare, calls = room.prepare, []
-    monkeypatch.setattr(room, "prepare", lambda *args: calls.append(1) or prepare(*args))
+    monkeypatch.setattr(room, "prepare", lambda *args, **more: calls.append(1) or prepare(*args, **more))
     run(patterned(folder), out)
     assert not calls
     save(folder / "a" / "p00_0.png", picture(99))
