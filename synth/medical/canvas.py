@@ -1,7 +1,9 @@
 """What a network makes, as channels: the image, and beside it the mask where both are drawn together.
 
-Everything on a canvas is in [-1, 1]: image channels squashed by tanh, mask channels a softmax over the classes,
-stretched. So one network, one critic and one augmentation serve images, images with masks, and masks alone.
+Everything real on a canvas is in [-1, 1]: intensities, and mask channels as indicators, stretched. A generator's mask
+channels are a softmax over the classes; its intensities are squashed, but for a tenth of them, because a pure tanh
+that has gone black everywhere passes no gradient on and stays black. What lies outside is cut off when stored.
+So one network, one critic and one augmentation serve images, images with masks, and masks alone.
 """
 
 from __future__ import annotations
@@ -14,6 +16,8 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from synth.medical.intensity import STEPS
+
+LINEAR = 0.1  # share of an intensity that is not squashed
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -42,7 +46,8 @@ class Canvas:
     def finish(self, raw: Tensor) -> Tensor:
         """Canvases of a generator's raw output, differentiable; float32."""
         raw = raw.float()
-        image, logits = raw[:, :self.channels].tanh(), raw[:, self.channels:]
+        image, logits = raw[:, :self.channels], raw[:, self.channels:]
+        image = (1 - LINEAR) * image.tanh() + LINEAR * image
         if not self.classes:
             return image
         label = logits.softmax(1) * 2 - 1

@@ -15,12 +15,11 @@ from torch import Tensor, nn
 from synth.gan.players import Offer, Seen, View, inputs_of
 from synth.medical.canvas import Canvas, one_hot
 from synth.medical.networks.autoencoder import Autoencoder
-from synth.medical.networks.masks import PatchCritic
 from synth.medical.validation import LEAST, MOST, Validation
 from synth.seeds import derive
 
 ON_DEVICE = 4 * 2**30  # bytes of images that may live on the device; more stay in main memory
-FAKES = 500  # least number of images drawn to validate
+COMPARED = {2: (500, MOST), 3: (200, 300)}  # fewest and most images drawn to validate, by the number of axes
 OPERATIONS = ("translation", "cutout", "brightness", "contrast", "affine")  # that leave an image what it is
 
 
@@ -29,11 +28,14 @@ class Store:
 
     def __init__(self, pixels: NDArray[np.uint16] | None, masks: NDArray[np.uint8] | None,
                  conditions: NDArray[np.float32], device: torch.device) -> None:
+        shown = pixels[:1, 0] if pixels is not None else masks
+        assert shown is not None
+        self.size = tuple(shown.shape[1:])
         total = sum(a.nbytes for a in (pixels, masks) if a is not None)
         home = device if total <= ON_DEVICE else torch.device("cpu")
         # torch indexes int16, not uint16, on every device
-        self.pixels = None if pixels is None else torch.from_numpy(np.array(pixels).view(np.int16)).to(home)
-        self.masks = None if masks is None else torch.from_numpy(np.array(masks)).to(home)
+        self.pixels = None if pixels is None else torch.from_numpy(np.ascontiguousarray(pixels).view(np.int16)).to(home)
+        self.masks = None if masks is None else torch.from_numpy(np.ascontiguousarray(masks)).to(home)
         self.conditions, self.device = torch.from_numpy(conditions).to(device), device
 
     def __len__(self) -> int:
@@ -71,9 +73,10 @@ class ImagePlayers:
         self.train, self.held, self.canvas, self.paired, self.flips = train, held, canvas, paired, flips
         self.seed, self.grids, self.draw_grid = seed, grids, draw_grid
         operations = (*OPERATIONS, "flip") if flips else OPERATIONS
-        self.offer = Offer(terms=("reconstruction", "features"), intensities=canvas.channels, augment=operations)
+        terms = ("reconstruction", "features") if hasattr(critic, "features") else ("reconstruction",)
+        self.offer = Offer(terms=terms, intensities=canvas.channels, augment=operations)
         self.noise = int(generator.noise)  # type: ignore[arg-type]
-        self.figures: list[dict[str, float]] = []
+        self.figures: dict[str, float] = {}  # of the last validation
         self._validation: Validation | None = None
 
     # -- batches ----------------------------------------------------------------------------------------
@@ -122,10 +125,10 @@ class ImagePlayers:
         ``features``: the same in the critic's layers (Wang et al. 2018, pix2pixHD)."""
         if name == "reconstruction":
             return (inputs_of(fake) - batch.canvas).abs().mean()
-        assert isinstance(critic, PatchCritic)
+        layers: Callable[..., list[Tensor]] = critic.features  # type: ignore[union-attr,assignment]
         with torch.no_grad():
-            real = critic.features(batch.canvas, batch.condition, batch.mask)[:-1]
-        made = critic.features(inputs_of(fake), batch.condition, batch.mask)[:-1]
+            real = layers(batch.canvas, batch.condition, batch.mask)[:-1]
+        made = layers(inputs_of(fake), batch.condition, batch.mask)[:-1]
         return torch.stack([(a - b).abs().mean() for a, b in zip(made, real, strict=True)]).mean()
 
     # -- looking ----------------------------------------------------------------------------------------
@@ -138,18 +141,19 @@ class ImagePlayers:
         """
         store = self.held if self.held is not None and len(self.held) >= LEAST else self.train
         rng = torch.Generator().manual_seed(derive(self.seed, "validation"))
-        count = min(MOST, len(store))
+        fewest, most = COMPARED[len(store.size)]
+        count = min(most, len(store))
         rows = torch.randperm(len(store), generator=rng)[:count].to(store.device)
         if self._validation is None:
             self._validation = Validation(torch.cat([self._batch(store, part).canvas for part in rows.split(128)]))
-        rows = rows.repeat(-(-FAKES // count))[:max(FAKES, count)]
+        rows = rows.repeat(-(-fewest // count))[:max(fewest, count)]
         noise = torch.randn(len(rows), self.noise, generator=rng).to(store.device)
         drawn = []
         for part, seeds in zip(rows.split(64), noise.split(64), strict=True):
             batch = self._batch(store, part)
             drawn.append(self.canvas.finish(generator(seeds, batch.condition, batch.mask)))
         distance, coverage = self._validation(torch.cat(drawn))
-        self.figures.append({"kernel_distance": round(distance, 6), "coverage": round(coverage, 4)})
+        self.figures = {"kernel_distance": round(distance, 6), "coverage": round(coverage, 4)}
         return math.log1p(max(0.0, distance)) + 1 - coverage
 
     def watch(self, generator: nn.Module, step: int) -> None:

@@ -16,7 +16,7 @@ from synth.errors import UserError
 from synth.gan.recipe import Phase, Recipe, with_options
 from synth.medical.shape import ImageShape
 
-VALIDATIONS = 12  # of a phase
+VALIDATIONS, RARELY = 12, 20  # of a phase; and the fewest steps between two
 MASKS = "medical/r3"  # trains the generator of masks of a paired recipe
 
 Setting = float | str | bool
@@ -45,7 +45,7 @@ RECIPES: dict[str, Recipe] = {recipe.name: recipe for recipe in (
                             augment_speed=50_000),)),
     Recipe(name="medical/r3-diffaugment", players="image", settings=_settings(), phases=(
         dataclasses.replace(_R3, augment=_FEW, augment_probability=0.5),)),
-    Recipe(name="medical/r3-3d", players="volume", settings=_settings(images=20_000), phases=(
+    Recipe(name="medical/r3-3d", players="volume", settings=_settings(images=6_000), phases=(
         dataclasses.replace(_R3, batch=16),)),
     Recipe(name="medical/dcgan", players="image", settings=_settings("dcgan", "dcgan", critic_norm="batch"), phases=(
         dataclasses.replace(_PLAIN, objective="non-saturating"),)),
@@ -98,8 +98,11 @@ def paired(recipe: Recipe, shape: ImageShape) -> bool:
 
 def of_masks(recipe: Recipe) -> Recipe:
     """The recipe of the masks that a paired recipe's images are made from: half as many images, as wide."""
-    own = (("images", float(recipe.setting("images")) / 2), ("seconds", float(recipe.setting("seconds")) / 2),
-           ("width", recipe.setting("width")))
+    own: tuple[tuple[str, Setting], ...] = (
+        ("images", float(recipe.setting("images")) / 2), ("seconds", float(recipe.setting("seconds")) / 2),
+        ("width", recipe.setting("width")))
+    if recipe.players == "volume":
+        own = (*own, ("adversarial.batch", recipe.phases[0].batch))
     return with_options(RECIPES[MASKS], own)
 
 
@@ -113,7 +116,7 @@ def resolve(recipe: Recipe, *, images: int, effort: float, bfloat16: bool = True
         batch = max(1, min(phase.batch, images))
         steps = phase.steps or math.ceil(float(recipe.setting("images")) * effort / batch)
         phase = dataclasses.replace(phase, steps=steps, batch=batch,
-                                    validate_every=max(1, math.ceil(steps / VALIDATIONS)))
+                                    validate_every=min(steps, max(RARELY, math.ceil(steps / VALIDATIONS))))
         if not bfloat16:
             phase = dataclasses.replace(phase, precision="float32", penalty_precision="float32")
         phases.append(phase)

@@ -72,8 +72,12 @@ def train(recipe: Recipe, canvas: Canvas, shape: ImageShape, data: Data, *, mask
     kind: type[ImagePlayers] = LatentPlayers if isinstance(generator, Autoencoder) else ImagePlayers
     players = kind(generator, critic, data.train, data.held, canvas, paired=shape.classes, flips=data.flips,
                    seed=seed, grids=grids, draw_grid=watch)
-    recipe = _timed(players, recipe, progress, resumed=checkpoint is not None and checkpoint.exists())
+    if recipe.setting("seconds"):
+        checkpoint = None  # what ends by the clock cannot be gone on with to the same end
+    if checkpoint is None or not checkpoint.exists():
+        recipe = _timed(players, recipe, progress)
     history = Trainer(players, recipe, seed=seed, progress=progress, checkpoint=checkpoint).run()
+    players.validate(generator)
     history |= {"images": data.count, "validation_images": 0 if data.held is None else len(data.held),
                 "widths": widths, "device": device.type, "figures": players.figures,
                 "parameters": sum(p.numel() for p in generator.parameters())}
@@ -104,14 +108,12 @@ class _Grid:
         return self.canvas.finish(generator(noise.to(self.conditions.device), self.conditions, self.masks))
 
 
-def _timed(players: ImagePlayers, recipe: Recipe, progress: Progress, *, resumed: bool) -> Recipe:
+def _timed(players: ImagePlayers, recipe: Recipe, progress: Progress) -> Recipe:
     """Say how long the training will take, from a few steps of copies of the networks.
 
     Where the recipe has a limit in ``seconds``, it becomes its phases' limit, with steps enough to reach it.
     """
     limit = float(recipe.setting("seconds"))
-    if resumed and not limit:
-        return recipe
     copied = copy.copy(players)
     copied.generator, copied.critic = copy.deepcopy(players.generator), copy.deepcopy(players.critic)
     device = players.train.device

@@ -40,10 +40,11 @@ class Branch(nn.Module):
 
     def __init__(self, dims: int, width: int, expansion: float, branches: int) -> None:
         super().__init__()
-        inner = max(CARDINALITY, round(width * expansion) // CARDINALITY * CARDINALITY)
+        inner = max(1, round(width * expansion))
+        groups = inner // CARDINALITY if inner % CARDINALITY == 0 else 1
         gain = GAIN * branches ** -0.25  # Fixup's L ** (-1 / (2 m - 2)) of branches with m = 3 layers
         self.first = conv(dims, width, inner, 1, gain=gain)
-        self.middle = conv(dims, inner, inner, 3, groups=inner // CARDINALITY, gain=gain)
+        self.middle = conv(dims, inner, inner, 3, groups=groups, gain=gain)
         self.last = conv(dims, inner, width, 1, bias=False, gain=0.0)
 
     def forward(self, x: Tensor) -> Tensor:
