@@ -129,3 +129,34 @@ def test_given_cells_are_kept_and_restricted_ones_obey() -> None:
     assert (made[seen] == known[seen]).all()
     assert (made[:, 2].long() != 1).all() and set(made[:, 2].long().tolist()) == {0, 2}
     assert made.min() >= 0 and (made.long() < torch.tensor([4, 8, 3])).all()
+
+
+@pytest.mark.parametrize("rows", [10, 11])
+def test_members_share_rows_while_training_and_average_their_distributions_after(rows: int) -> None:
+    torch.manual_seed(7)
+    tokens = [token(3, 0), token(2, 6, 1), token(4, 0, 2)]
+    network = ConditionalGenerator(tokens, embedding=3, hidden=16, inner=8, dropout=0.0, members=5)
+    cells = torch.rand(rows, 3) + torch.stack([torch.randint(0, t.size, (rows,)) for t in tokens], 1)
+
+    def alone(member: int) -> torch.Tensor:
+        """Losses [B, T] of one member by itself: the others' scales and shifts are not even there."""
+        single = ConditionalGenerator(tokens, embedding=3, hidden=16, inner=8, dropout=0.0).eval()
+        single.load_state_dict({name: value[:, member:member + 1] if name.startswith(("scale_", "shift_")) else value
+                                for name, value in network.state_dict().items()})
+        return single.losses(cells)
+
+    each = torch.stack([alone(member) for member in range(5)])
+    assert each.std(0).min() > 1e-4  # they differ
+    torch.testing.assert_close(network.eval().losses(cells), -torch.log(torch.exp(-each).mean(0)))
+    owner = torch.arange(rows) // -(-rows // 5)
+    torch.testing.assert_close(network.train().losses(cells), each[owner, torch.arange(rows)])
+
+
+def test_dropout_drops_its_share_and_keeps_the_mean() -> None:
+    torch.manual_seed(8)
+    network = ConditionalGenerator([token(3, 0)], embedding=3, hidden=400, inner=200, dropout=0.3)
+    masks = network.train()._masks(500)
+    assert masks is not None and [tuple(mask.shape) for mask in masks] == [(500, 400), (500, 200)]
+    for mask in masks:
+        assert abs(float((mask == 0).float().mean()) - 0.3) < 0.01 and abs(float(mask.mean()) - 1) < 0.01
+    assert network.eval()._masks(500) is None
