@@ -90,7 +90,7 @@ class Classifier:
             loss = (functional.cross_entropy(said, answers[rows].long()) if classes
                     else functional.mse_loss(said[:, 0], answers[rows].float()))
             optimiser.zero_grad()
-            loss.backward()  # type: ignore[no-untyped-call]
+            loss.backward()
             optimiser.step()
             rates.step()
         return cls(network.eval(), classes)

@@ -10,7 +10,7 @@ from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -29,8 +29,9 @@ QUESTION = "Is every published file readable and what the contract promises, and
 METADATA = "metadata.parquet"
 SUFFIXES = {Format.PNG: ".png", Format.NIFTI: ".nii.gz", Format.DICOM: ".dcm"}
 _METHOD = "Exact count over all published files, read back."
-NOT_TESTED = ("whether the contract says what it should", "whether an image shows what its row says (see downstream "
-              "use)", "DICOM conformance beyond what readers need")
+NOT_TESTED: tuple[str, ...] = (
+    "whether the contract says what it should", "whether an image shows what its row says (see downstream use)",
+    "DICOM conformance beyond what readers need")
 KINDS = {  # kind of fault -> what it is
     "unlisted": "Files that no row lists",
     "missing": "Rows whose file is not there, is listed twice, or lies elsewhere",
@@ -175,8 +176,8 @@ def _header(path: Path, pixels: Pixels) -> tuple[bool, bool]:
     if pixels.release is Format.NIFTI:
         import nibabel
 
-        header: np.ndarray = np.asarray(nibabel.load(path).header["descrip"])  # type: ignore[attr-defined]
-        return True, b"SyntheticData=YES" in header.tobytes()  # NIfTI holds units: float or whole numbers
+        header: Any = nibabel.load(path).header  # it holds units: floats or whole numbers, whatever the depth
+        return True, b"SyntheticData=YES" in np.asarray(header["descrip"]).tobytes()
     import pydicom
 
     data = pydicom.dcmread(path, stop_before_pixels=True, specific_tags=["BitsStored", "SyntheticData"])

@@ -69,7 +69,7 @@ class Contrastive:
             similar = similar - 1e9 * torch.eye(2 * batch)
             loss = functional.cross_entropy(similar, partner)
             optimiser.zero_grad()
-            loss.backward()  # type: ignore[no-untyped-call]
+            loss.backward()
             optimiser.step()
             rates.step()
         return cls(network.eval())

@@ -133,11 +133,12 @@ class Scale:
         scaled = cls(wide, 1.0, 1.0).scaled(controls, labels)
         beyond = scaled[scaled < 1]
         beyond = np.maximum(beyond, 1e-6)
-        slope = 1.0
-        if len(beyond) >= 5:  # by the end of its interval that makes the tail heavy
-            slope = max(1 / float(-np.log(beyond).mean()) * (1 - 1.645 / math.sqrt(len(beyond))), 0.5)
+        slope = heavy = 1.0
+        if len(beyond) >= 5:
+            slope = max(1 / float(-np.log(beyond).mean()), 0.5)
+            heavy = max(slope * (1 - 1.645 / math.sqrt(len(beyond))), 0.5)  # the end of its interval that accuses less
         expected = max(train_pieces * len(labels) * WIDE, 1e-9)  # training images that come within ``wide`` by chance
-        return cls(wide, (TAIL / WIDE) ** (1 / slope), min((FALSE_ALARM / expected) ** (1 / slope), 1.0))
+        return cls(wide, (TAIL / WIDE) ** (1 / slope), min((FALSE_ALARM / expected) ** (1 / heavy), 1.0))
 
     def scaled(self, ratio: np.ndarray, labels: Sequence[str]) -> np.ndarray:
         """Ratios in units of their class's."""
@@ -214,7 +215,7 @@ def copies(evidence: ImageEvidence, dealt: Pieces, detectors: Sequence[Detector]
 
 def _excess(f: Found, dealt: Pieces, images: int, limit: float) -> Finding:
     low, high = f.excess - st.quantile(st.LEVEL) * f.error, f.excess + st.quantile(st.LEVEL) * f.error
-    verdict = st.at_most(low, high, limit)
+    verdict, seen = st.at_most(low, high, limit), max(float(np.mean(list(f.sensitivity.values()))), 0.01)
     needed = st.rows_to_pass(images, high - f.excess, f.error, limit)
     return Finding(
         id=f"leakage.copies.{f.detector.name}", title=f"Images too near to training patients ({f.detector.title})",
@@ -224,8 +225,7 @@ def _excess(f: Found, dealt: Pieces, images: int, limit: float) -> Finding:
                f"factor that about {100 * TAIL:g} % of them reach for holdout or reference, minus what those reach; "
                f"{dealt.train} pieces of train against two untouched ones of as many patients, images near the same "
                "patient counted as one",
-        power=f"copies of {100 * (st.detectable(f.error) / max(np.mean(list(f.sensitivity.values())), 0.01)):.1f} % "
-              f"of the images at n = {images:,} with 80 % power",
+        power=f"copies of {100 * st.detectable(f.error) / seen:.1f} % of the images at n = {images:,} with 80 % power",
         remedy=st.remedy(verdict, "the generator reproduces training images: train shorter, use more patients, "
                          "augmentation or a smaller model", needed, images, "synthetic images"))
 
