@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+import shutil
 import struct
+import subprocess
 import zlib
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
+from pydicom import config
 from pydicom.dataset import Dataset
 
-from synth.medical.files import Loaded, read
+from synth.medical.files import Loaded, read, write_set
 from synth.medical.files.deidentify import strangers
 from tests.medical.files.made import RAMP, code, dicom, values, wanted
 
@@ -349,3 +353,73 @@ def test_the_whitelist_sees_strangers_at_any_depth() -> None:
     inner.add_new(0x00091001, "LO", "private")
     data.Modality, data.PlaneOrientationSequence = "CT", [inner]
     assert strangers(data, frozenset(("Modality", "PlaneOrientationSequence"))) == ["(0009,1001)", "PatientName"]
+
+
+# --- against another toolkit
+
+
+@pytest.mark.skipif(shutil.which("dcm2pnm") is None, reason="dcmtk is not installed")
+@pytest.mark.parametrize(("option", "said"), [
+    (["+Wi", "1"], {"RescaleSlope": "2", "RescaleIntercept": "-100", "WindowCenter": "150", "WindowWidth": "300"}),
+    (["+Wi", "1"], {"RescaleSlope": "-1", "RescaleIntercept": "40", "WindowCenter": "-90", "WindowWidth": "151"}),
+    (["+Wi", "1"], {"PhotometricInterpretation": "MONOCHROME1", "WindowCenter": "90", "WindowWidth": "61"}),
+    (["+Wi", "2"], {"WindowCenter": ["90", "200"], "WindowWidth": ["61", "100"], "VOILUTFunction": "LINEAR"}),
+    (["+Wi", "1"], {"WindowCenter": "90", "WindowWidth": "61", "VOILUTFunction": "SIGMOID"}),
+    (["+Wl", "1"], {"VOILUTSequence": [lut(list(range(4000, 0, -20)), 30, 12)], "RescaleSlope": "1",
+                    "RescaleIntercept": "-20"}),
+    (["+Wl", "1"], {"ModalityLUTSequence": [lut([7 * i % 1000 for i in range(320)], 0)],
+                    "PhotometricInterpretation": "MONOCHROME1", "VOILUTSequence": [lut(list(range(1000)), 0, 10)]}),
+])
+def test_dcmtk_shows_the_same_picture(file: Path, option: list[str], said: dict) -> None:
+    from PIL import Image
+
+    dicom(file, RAMP.astype(np.int16 if "RescaleSlope" in said else np.uint16), **said)
+    if option == ["+Wi", "2"]:
+        said = {**said, "WindowCenter": said["WindowCenter"][1], "WindowWidth": said["WindowWidth"][1]}
+        subprocess.run(["dcm2pnm", *option, str(file), str(file.with_suffix(".pgm"))], check=True)
+        dicom(file, RAMP.astype(np.uint16), **said)
+    else:
+        subprocess.run(["dcm2pnm", *option, str(file), str(file.with_suffix(".pgm"))], check=True)
+    theirs = np.asarray(Image.open(file.with_suffix(".pgm"))).astype(float)
+    assert np.ptp(theirs) > 100 and np.abs(values(file)[0] - theirs).max() <= 2  # dcmtk rounds twice
+
+
+# --- what a header says stays there
+
+
+def test_no_value_of_a_header_gets_from_a_file_into_a_released_one(file: Path, tmp_path: Path) -> None:
+    """Every element that has text holds a canary; so do a private one, a nested one, a curve and an overlay."""
+    import gzip
+
+    import pyarrow as pa
+    from pydicom import dcmread
+    from pydicom.datadict import DicomDictionary, keyword_for_tag
+
+    from synth.progress import Silent
+
+    dicom(file, RAMP.astype(np.uint16))
+    data = dcmread(file)
+    with config.disable_value_validation():
+        for tag, (vr, *_) in DicomDictionary.items():
+            if vr in ("AE", "LO", "LT", "PN", "SH", "ST", "UC", "UT") and tag >> 16 not in (0, 2) and tag not in data:
+                data.add_new(tag, vr, f"CANARY {keyword_for_tag(tag)}"[:16])
+        data.PatientID, data.PatientAge = "CANARY-1", "044Y"
+        inner = Dataset()
+        inner.PatientName = "CANARY"
+        data.ReferencedStudySequence = [inner]
+        data.add_new(0x00091001, "LO", "CANARY")
+        data.add_new(0x50003000, "OW", b"CANARY")
+        data.add_new(0x60003000, "OW", b"CANARY")
+        data.save_as(file)
+    assert file.read_bytes().count(b"CANARY") > 500
+    facts_asked = ("PatientAge", "PatientName", "PatientComments", "StudyDescription")
+    for release, modality in (("png", ""), ("nifti", ""), ("dicom", "CT"), ("dicom", "DX"), ("dicom", "")):
+        pixels = wanted(window=(0.0, 400.0), release=release, modality=modality)
+        found = read(file, replace(pixels, modality=""), tags=facts_asked, text=False)
+        assert isinstance(found, Loaded) and found.facts == {"PatientAge": 44.0} and "CANARY" not in repr(found)
+        out = tmp_path / f"{release}{modality}"
+        write_set(out, found.intensity.store(found.values)[None], None, pa.table({"age": [found.facts["PatientAge"]]}),
+                  found.intensity, pixels, seed=1, progress=Silent(), tags={"age": "PatientAge"})
+        for path in out.iterdir():
+            raw = path.read_bytes()
+            assert b"CANARY" not in raw + (gzip.decompress(raw) if raw[:2] == b"\x1f\x8b" else b""), path.name
