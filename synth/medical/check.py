@@ -38,7 +38,8 @@ def examine(contract: Contract, *, progress: Progress | None = None) -> Examinat
     except UserError as error:
         return Examination(problems=(error,))
     quarantined, tried = _try(listing, progress)
-    readable = listing.take([i for i, row in enumerate(listing.rows) if row.readable])
+    bad = {name for name, _ in quarantined}
+    readable = listing.take([i for i, row in enumerate(listing.rows) if row.readable and row.files[0] not in bad])
     problems = mixed(listing) + few(contract, quarantined, tried) + without_patient(readable) + lonely(readable)
     notes: list[UserError] = []
     if readable.rows and not problems:

@@ -61,8 +61,10 @@ def each(function: Callable[[Item], Result], items: Sequence[Item], *, died: Res
         yield from threads.map(work, items)
     finally:
         for worker in workers:
-            worker.end()
+            worker.stop()
         threads.shutdown(wait=True, cancel_futures=True)
+        for worker in workers:
+            worker.restart()
 
 
 class _Process:
@@ -87,6 +89,8 @@ class _Process:
         environment = {**os.environ, **dict.fromkeys(_THREADS, "1")}  # there is one of them for every core
         self.process = subprocess.Popen([sys.executable, "-c", _START], stdin=subprocess.PIPE, stdout=subprocess.PIPE,
                                         stderr=subprocess.DEVNULL, env=environment, start_new_session=True)
+        if self.ended:  # stopped meanwhile
+            self.process.kill()
         assert self.process.stdin is not None and self.process.stdout is not None
         try:
             pickle.dump(sys.path, self.process.stdin)
@@ -105,16 +109,7 @@ class _Process:
         return pickle.load(self.process.stdout)
 
     def restart(self) -> None:
-        """Forget a process that died; the next item gets another one."""
-        self._kill()
-        self.process = None
-
-    def end(self) -> None:
-        """No more items; what is being worked on is lost."""
-        self.ended = True
-        self._kill()
-
-    def _kill(self) -> None:
+        """Be done with a process, dead or not; the next item gets another one."""
         if self.process is not None:
             self.process.kill()
             self.process.wait()
@@ -122,6 +117,13 @@ class _Process:
                 with contextlib.suppress(OSError):
                     if pipe is not None:
                         pipe.close()
+        self.process = None
+
+    def stop(self) -> None:
+        """No more items, from another thread: what is being worked on is lost, its pipes are left alone."""
+        self.ended = True
+        if (process := self.process) is not None:
+            process.kill()
 
 
 def serve() -> None:
