@@ -100,3 +100,24 @@ def test_volumes_and_images_in_one_archive(folder):
                  folder / "a" / "p77_0.nii.gz")
     found = examine(patterned(folder, pattern="{label}/{patient}_*"))
     assert "1 of 25 images read would be put aside: dimensions" in texts(found.notes)
+
+
+def test_the_commands_draft_and_check_an_archive(folder, tmp_path, capsys):
+    from pipelines.commands import check, init
+    from synth.errors import Problems
+
+    pngs(folder, labels=("SecretA", "SecretB"))
+    init(str(folder), "first", tmp_path, False)
+    path = tmp_path / "first.yaml"
+    with pytest.raises(Problems) as error:
+        check(path)
+    assert "no column says which patient" in error.value.render()
+    path.write_text(path.read_text().replace("eachFileIsAPatient: false", "eachFileIsAPatient: true"))
+    check(path)
+    assert "contract and data fit each other" in (said := capsys.readouterr().out) and "Secret" not in said
+    (folder / "SecretA" / "p00_0.png").write_bytes(b"")
+    for i in range(5):
+        (folder / "SecretB" / f"Secret{i}.png").write_bytes(b"")
+    with pytest.raises(Problems) as error:
+        check(path)
+    assert "6 of 29 images were put aside" in error.value.render() and "Secret" not in error.value.render()
