@@ -237,6 +237,13 @@ def test_channels_last_is_a_layout_and_nothing_else(size: tuple[int, ...]) -> No
     assert layouts == {True}
 
 
+@pytest.mark.parametrize("shape", [(4, 1, 8, 8), (16, 8, 1, 1), (4, 1, 4, 8, 6), (16, 8, 1, 1, 1)])
+def test_one_channel_and_unit_kernels_are_laid_out_too(shape: tuple[int, ...]) -> None:
+    """Their order in memory is the same either way, so ``contiguous`` leaves strides that say channels first."""
+    laid = step_module.laid_out(torch.randn(shape))
+    assert laid.stride()[1] == 1 and laid.stride()[-1] == shape[1]
+
+
 def test_a_poisoned_step_with_every_schedule_goes_back_and_on() -> None:
     class Poisoned(Pictures):
         def fake(self, batch: Any) -> Any:
