@@ -59,13 +59,13 @@ def test_black_on_bright_and_grey_on_dark() -> None:
 
 
 def test_large_letters_of_a_large_picture() -> None:
-    picture = background("phantom", 1400, 1)
+    picture = background("phantom", 900, 1)
     assert not seen(picture) and seen(written(picture, "DOE JOHN", 70, (100, 60)))
 
 
 @pytest.mark.parametrize("kind", ["noise", "smooth", "phantom", "ribs", "hand"])
 def test_pictures_without_text_are_let_through(kind: str) -> None:
-    wrong = sum(seen(background(kind, side, seed)) for side in (64, 128) for seed in range(20))
+    wrong = sum(seen(background(kind, side, seed)) for side in (64, 128) for seed in range(10))
     assert wrong == 0
 
 
