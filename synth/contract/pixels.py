@@ -21,7 +21,7 @@ SIDE = (16, 512)
 class Window(StrEnum):
     """Where an intensity range comes from when the contract gives no numbers."""
 
-    FILE = "file"  # the display range of each file: its VOI window, or the range of its bit depth
+    FILE = "file"  # the display range of each file: its VOI window, else the range of 8 bits, else its percentiles
 
 
 class Format(StrEnum):

@@ -84,6 +84,7 @@ class ImageEvidence:
 
     def listing(self) -> TableEvidence:
         """The tables alone, for gates on tables."""
-        tables = {part: self.part(part).table for part in (*PARTS, SYNTHETIC)}
         return TableEvidence(contract=self.contract, schema=self.schema, seed=self.seed, totals=self.totals,
-                             entities={part: self.part(part).entities for part in PARTS}, **tables)
+                             entities={part: self.part(part).entities for part in PARTS}, train=self.train.table,
+                             holdout=self.holdout.table, reference=self.reference.table,
+                             synthetic=self.synthetic.table)

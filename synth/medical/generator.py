@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from synth.tabular.generator import TableGenerator
     from synth.tabular.schema import TableSchema
 
-LISTING, IMAGES, CRITIC_CHECKPOINT = "listing", "images", "images"
+LISTING, IMAGES, SAMPLES = "listing", "images", "samples.json"
 
 
 @dataclass(frozen=True)
@@ -33,10 +33,12 @@ class ImageGenerator:
     listing: TableGenerator
     model: ImageModel
     intensity: Intensity
+    spacing: tuple[float, ...] | None = None  # mm between samples along each side, for formats that say it
 
     @classmethod
-    def fit(cls, images: Images, schema: TableSchema, contract: Contract, intensity: Intensity, *, seed: int,
-            device: str, progress: Progress, checkpoints: Path, grids: Path) -> ImageGenerator:
+    def fit(cls, images: Images, schema: TableSchema, contract: Contract, intensity: Intensity,
+            spacing: tuple[float, ...] | None, *, seed: int, device: str, progress: Progress, checkpoints: Path,
+            grids: Path) -> ImageGenerator:
         """Train both on the train part. ``checkpoints`` is a folder that outlives an interruption."""
         from synth.contract.model import Training
         from synth.medical.model import ImageModel
@@ -52,7 +54,7 @@ class ImageGenerator:
             images, schema, pixels=contract.pixels, conditions=conditioning(contract, schema), target=contract.target,
             training=contract.training, seed=derive(seed, "images"), device=device, progress=progress,
             checkpoint=checkpoints / "images", grids=grids)
-        return cls(listing, model, intensity)
+        return cls(listing, model, intensity, spacing)
 
     def draw(self, rows: int, *, seed: int, where: Sequence[str] = (), balance: str | None = None,
              progress: Progress | None = None) -> Images:
@@ -74,7 +76,8 @@ class ImageGenerator:
         folder.mkdir(parents=True, exist_ok=True)
         self.listing.save(folder / LISTING)
         self.model.save(folder / IMAGES)
-        (folder / "intensity.json").write_text(json.dumps(self.intensity.to_json()) + "\n", encoding="utf-8")
+        samples = {"intensity": self.intensity.to_json(), "spacing": self.spacing}
+        (folder / SAMPLES).write_text(json.dumps(samples) + "\n", encoding="utf-8")
 
     @classmethod
     def load(cls, folder: Path, device: str = "cpu") -> ImageGenerator:
@@ -82,8 +85,10 @@ class ImageGenerator:
         from synth.medical.model import ImageModel
         from synth.tabular.generator import TableGenerator
 
-        intensity = Intensity.from_json(json.loads((folder / "intensity.json").read_text(encoding="utf-8")))
-        return cls(TableGenerator.load(folder / LISTING, device), ImageModel.load(folder / IMAGES, device), intensity)
+        samples = json.loads((folder / SAMPLES).read_text(encoding="utf-8"))
+        return cls(TableGenerator.load(folder / LISTING, device), ImageModel.load(folder / IMAGES, device),
+                   Intensity.from_json(samples["intensity"]),
+                   None if samples["spacing"] is None else tuple(samples["spacing"]))
 
 
 def conditioning(contract: Contract, schema: TableSchema) -> tuple[str, ...]:

@@ -105,8 +105,8 @@ class MedicalPlug:
         chosen = sample_entities(stored.entities(), train, contract.training.max_rows, derive(seed, "training rows"))
         images = stored.images(chosen)
         generator = ImageGenerator.fit(
-            images, stored.schema, contract, stored.intensity, seed=derive(seed, "model"), device=device,
-            progress=progress, checkpoints=out / CHECKPOINTS, grids=out / "grids")
+            images, stored.schema, contract, stored.intensity, stored.spacing, seed=derive(seed, "model"),
+            device=device, progress=progress, checkpoints=out / CHECKPOINTS, grids=out / "grids")
         generator.save(out / "model")
         history = generator.history
         (out / "history.json").write_text(json.dumps(history) + "\n", encoding="utf-8")
@@ -194,8 +194,9 @@ def _write(images: Images, generator: ImageGenerator, contract: Contract, folder
 
     assert contract.pixels is not None
     table = dress(images.table, generator.listing.schema, contract, seed=seed)
+    tags = {column.name: column.tag for column in contract.modelled if column.tag is not None}
     return write_set(folder / "train", images.pixels, images.masks, table, generator.intensity, contract.pixels,
-                     seed=derive(seed, "files"), progress=progress)
+                     seed=derive(seed, "files"), progress=progress, spacing=generator.spacing, tags=tags)
 
 
 def _phases(history: dict[str, Any]) -> list[dict[str, Any]]:
