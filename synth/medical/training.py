@@ -84,7 +84,8 @@ def train(recipe: Recipe, canvas: Canvas, shape: ImageShape, data: Data, *, mask
     judge = Judge(critic, generator.encoder if isinstance(generator, Autoencoder) else None)
     released = generator.decoder if isinstance(generator, Autoencoder) else generator
     for parameter in (*released.parameters(), *judge.parameters()):
-        parameter.data = parameter.data.contiguous()  # as it will be when loaded: the memory format decides roundings
+        # as it will be when loaded: the memory format decides roundings, and 1 x 1 kernels keep theirs unless copied
+        parameter.data = parameter.data.clone(memory_format=torch.contiguous_format)
     return Part(recipe, canvas, shape, widths, released.eval()), judge.eval(), history
 
 
