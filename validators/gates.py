@@ -57,6 +57,9 @@ GATES: dict[str, tuple[Gate, ...]] = {
 }
 
 
+PANELS = {"medical": "validators.medical.leakage.PANEL", "tabular": "validators.attacks.ATTACKS"}
+
+
 def gates(domain: str) -> tuple[Gate, ...]:
     """The panel of a domain; a :class:`UserError` if it has none."""
     if domain not in GATES:
@@ -65,16 +68,21 @@ def gates(domain: str) -> tuple[Gate, ...]:
     return GATES[domain]
 
 
+def panel(domain: str) -> list[str]:
+    """Names of the attacks that a domain's leakage gate runs."""
+    module, name = PANELS[domain].rsplit(".", 1)
+    return sorted(getattr(importlib.import_module(module), name))
+
+
 def plan(contract: Contract) -> dict[str, Any]:
     """Everything that decides, before anything was seen: limits in force, changes with reasons, attacks.
 
     ``digest`` is the SHA-256 of the rest; it goes into the run's record before training.
     """
     from validators import statistics
-    from validators.attacks import ATTACKS
 
     fixed: dict[str, Any] = {"domain": contract.domain, "contract": contract.digest, "level": statistics.LEVEL,
-                             "bootstrap_draws": statistics.DRAWS, "attacks": sorted(ATTACKS), "gates": {},
+                             "bootstrap_draws": statistics.DRAWS, "attacks": panel(contract.domain), "gates": {},
                              "changed": []}
     reasons = {(limit.gate, limit.key): limit.reason for limit in contract.limits}
     for gate in gates(contract.domain):

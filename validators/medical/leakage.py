@@ -14,6 +14,7 @@ import numpy as np
 
 from synth.medical.evidence import ImageEvidence
 from synth.tabular.evidence import PARTS
+from validators.attacks import ATTACKS
 from validators.finding import Finding, GateResult, Verdict
 from validators.inference import attribute_inference
 from validators.leakage import swapped
@@ -24,6 +25,8 @@ from validators.medical.membership import IMAGES, membership
 
 TITLE = "Leakage"
 QUESTION = "Can anybody learn from the synthetic images whose images the generator was trained on?"
+PANEL = ("attribute inference, listing", "closest image, pixels", "closest image, pixels, calibrated",
+         "copies by correlation", "copies by encoder", "critic", *(f"{name}, encoder" for name in ATTACKS))
 NOT_TESTED = (
     "attacks outside this panel, among them shadow models (many trainings) and re-identification networks trained on "
     "outside archives: a pass means that no leakage was found by these attacks at this power, not that there is none",
