@@ -69,6 +69,18 @@ def _cell(rows: list[dict], key: str, decimals: int) -> str:
     return text
 
 
+def _title(model: str) -> str:
+    """A model's name in words; options it was given (``RECIPE:option=value``) follow as they are."""
+    head, _, options = model.partition(":")
+    return NAMES.get(head, head) + (f" with {options}" if options else "")
+
+
+def _place(model: str) -> tuple[int, str]:
+    """Where a model stands in the tables."""
+    head = model.partition(":")[0]
+    return (ORDER.index(head) if head in ORDER else len(ORDER)), model
+
+
 def read(path: Path) -> list[dict]:
     """The finished rows; the last of a repeated (set, model, seed) counts."""
     if not path.exists():
@@ -106,10 +118,10 @@ def markdown(rows: list[dict]) -> str:
                 f"{here[0]['columns']} columns)", "",
                 "| model | seeds | " + " | ".join(c[1] for c in columns) + " |",
                 "|---|---|" + "---|" * len(columns)]
-        for model in sorted(seeds, key=lambda m: (ORDER.index(m) if m in ORDER else len(ORDER), m)):
+        for model in sorted(seeds, key=_place):
             mine = [r for r in here if r["model"] == model]
             notes = sorted({r["note"] for r in mine if r.get("note")})
-            title = NAMES.get(model, model) + (f" ({'; '.join(notes)})" if notes else "")
+            title = _title(model) + (f" ({'; '.join(notes)})" if notes else "")
             out.append(f"| {title} | {len(seeds[model])} | " + " | ".join(_cell(mine, c[0], c[2]) for c in columns)
                        + " |")
         for title, figures in published.ROWS.get(name, {}).items():
