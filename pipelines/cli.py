@@ -30,7 +30,7 @@ WORKSPACE, STORE = Path(".synth"), ".store"
 
 
 @app.command()
-def init(data: Annotated[str, typer.Argument(help="CSV or Parquet file, folder, glob or fsspec URL.")],
+def init(data: Annotated[str, typer.Argument(help="CSV or Parquet file, folder (also of images), glob or fsspec URL.")],
          name: Annotated[str, typer.Option("--name", help="Name of the contract and of its releases.")],
          folder: Annotated[Path, typer.Option("--folder", help="Where the contract goes.")] = Path("data_contracts"),
          force: Annotated[bool, typer.Option("--force", help="Overwrite an existing contract.")] = False) -> None:
@@ -72,7 +72,7 @@ def run(contract: Annotated[Path | None, typer.Argument(help="The data contract 
 def demo(workspace: WorkspaceOption = WORKSPACE, store: StoreOption = STORE,
          engine: Annotated[str, typer.Option(help="prefect or direct.")] = "prefect",
          domain: Annotated[str, typer.Option(help="Which domain's demo; all runs every one.")] = "tabular") -> None:
-    """The road on a real public table that comes with a package."""
+    """The road on public data: a real table that comes with a package, or a hospital of phantoms."""
     from pipelines import commands
 
     commands.demo(domain, workspace=workspace, store=store, engine=engine)
@@ -113,14 +113,14 @@ def report(run: RunArgument, workspace: WorkspaceOption = WORKSPACE,
 
 @app.command(epilog="Conditions:\n\n\b\n" + GRAMMAR)  # \b: the lines stay as they are
 def sample(run: RunArgument, rows: Annotated[int, typer.Option(min=1, help="How many rows.")],
-           out: Annotated[Path, typer.Option("--out", help="File to write, .parquet or .csv.")]
+           out: Annotated[Path, typer.Option("--out", help="File to write, .parquet or .csv; for images a folder.")]
            = Path("sample.parquet"),
            where: Annotated[list[str] | None, typer.Option(help="Condition, e.g. sex=F; repeatable; see below.")]
            = None,
            balance: Annotated[str | None, typer.Option(help="Column whose categories get equal shares.")] = None,
            seed: Annotated[int | None, typer.Option(help="Draw the same rows again.")] = None,
            workspace: WorkspaceOption = WORKSPACE) -> None:
-    """More rows from a kept model; conditions hold in every row."""
+    """More rows, or images, from a kept model; conditions hold in every row."""
     from pipelines import commands
 
     commands.sample(run, rows, out, where or [], balance, seed, workspace)

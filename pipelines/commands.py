@@ -11,7 +11,7 @@ from typing import Any
 from pipelines import road
 from pipelines.home import check_store, harden, use_workspace
 from pipelines.launch import launcher
-from synth.errors import Problems, UserError, private_boundary
+from synth.errors import Problems, Rejected, UserError, private_boundary
 from synth.progress import for_terminal
 from synth.workspace import Run, Workspace
 
@@ -85,13 +85,21 @@ def demo(name: str, *, workspace: Path, store: str, engine: str) -> None:
     from synth.domain import domain, domains
 
     folder, store = use_workspace(workspace), check_store(store)
+    stopped: Rejected | None = None
     with launcher(engine, folder) as launch:
         for each in domains() if name == "all" else [name]:
             contract = domain(each).demo()
             found = road.begin(contract, workspace=folder, store=store, seed=DEMO_SEED,
                                acknowledge="the demo, run again")
             print(f"run {found.id}", file=sys.stderr, flush=True)
-            published(launch(found))
+            try:
+                published(launch(found))
+            except Rejected as rejected:  # the other domains are still shown
+                stopped = rejected
+                if name == "all":
+                    print(f"{each}: {rejected.render()}", flush=True)
+    if stopped is not None:
+        raise stopped
 
 
 def _model_of(run_id: str, workspace: Path, *, judged: bool) -> tuple[Run, Any, Any]:

@@ -1,0 +1,86 @@
+"""The road for a hospital's archive through the command line: published, pulled, drawn from; no name leaves."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import pytest
+
+from synth.workspace import STAGES, Workspace
+from tests.e2e.people import open_gates
+from tests.e2e.secrets_scanner import Scanner
+from tests.e2e.test_secrets import synth
+
+CONTRACT = Path(__file__).resolve().parents[2] / "data_contracts" / "phantoms.yaml"
+PATIENTS = 560  # gates of images need a hundred of them untouched
+
+
+def hospital(folder: Path, *, patients: int = PATIENTS, gates: str = "", **changed: str) -> tuple[Path, list[bytes]]:
+    """A small archive of phantoms, its contract, and what must not be found outside ``private/``."""
+    from pydicom import dcmread
+
+    from synth.medical.phantoms import make
+
+    make(folder / "archive", patients=patients, most_images=1, seed=5)
+    text = CONTRACT.read_text(encoding="utf-8").replace("path: data/phantoms", "path: archive")
+    text = text.replace("size: 32", "size: 16")
+    for before, after in changed.items():
+        text = re.sub(rf"(?m)^(\s+){before}: .*$", rf"\1{before}: {after}", text)
+    text += "  - {property: synthesis.training, value: {options: {images: 320}}}\n" + gates
+    contract = folder / "phantoms.yaml"
+    contract.write_text(text, encoding="utf-8")
+    secrets = [b"Phantom^", b"Phantom Hospital", b"Shepp^Logan"]
+    for path in sorted((folder / "archive").rglob("*_0.dcm"))[::20]:
+        found = dcmread(path, stop_before_pixels=True)
+        secrets += [str(v).encode() for v in (found.PatientID, found.StudyInstanceUID, found.SOPInstanceUID,
+                                              found.AccessionNumber)] + [path.name.encode()]
+    return contract, secrets
+
+
+@pytest.mark.slow
+def test_an_archive_goes_the_whole_road_and_nobody_in_it_comes_along(tmp_path: Path) -> None:
+    from pyarrow import parquet
+    from pydicom import dcmread
+
+    contract, secrets = hospital(tmp_path / "source", gates=open_gates("medical"))
+    outputs = [synth(tmp_path, "check", str(contract)),
+               synth(tmp_path, "run", str(contract), "--device", "cpu", "--engine", "direct", "--seed", "3")]
+    for output in outputs:
+        assert output.returncode == 0, output.stderr
+    (run,) = Workspace(tmp_path / ".synth").runs()
+    assert list(run.read()["stages"]) == list(STAGES)
+    for arguments in [("show", run.id), ("pull", "phantoms", "--to", "pulled"), ("list",),
+                      ("sample", run.id, "--rows", "12", "--where", "lesion=none", "--where", "age>=50", "--out",
+                       "more"),
+                      ("init", "source/archive", "--name", "drafted")]:
+        outputs.append(synth(tmp_path, *arguments))
+        assert outputs[-1].returncode == 0, (arguments, outputs[-1].stderr)
+    (release,) = (tmp_path / "pulled" / "phantoms").iterdir()
+    listing = parquet.read_table(release / "data" / "train" / "metadata.parquet").to_pydict()
+    assert set(listing) == {"file_name", "lesion", "site", "age", "sex"}
+    first = dcmread(release / "data" / "train" / listing["file_name"][0])
+    assert first[0x0008, 0x001C].value == "YES" and first.PatientIdentityRemoved == "YES"
+    assert first.pixel_array.shape == (16, 16) and len(listing["lesion"]) == run.read()["stages"]["generate"]["rows"]
+    more = parquet.read_table(tmp_path / "more" / "train" / "metadata.parquet").to_pydict()
+    assert set(more["lesion"]) == {"none"} and min(more["age"]) >= 50 and len(more["age"]) == 12
+
+    inside = Scanner(secrets).folder(run.private)
+    assert inside.found, "the scanner finds nothing even where the secrets are"
+
+    def skipped(path: Path) -> bool:
+        return run.private in [path, *path.parents] or (tmp_path / "source") in [path, *path.parents]
+
+    outside = Scanner(secrets).folder(tmp_path, skip=skipped)
+    outside.folder(run.private / "judge")
+    for output in outputs:
+        outside.bytes((output.stdout + output.stderr).encode(), f"output of {output.args[3:]}")
+    assert outside.files > 200 and outside.found == {}
+
+
+def test_a_poor_generator_of_images_is_not_let_out(tmp_path: Path) -> None:
+    """Too few patients and hardly any training: the run ends with a report and without a release."""
+    contract, _ = hospital(tmp_path / "source", patients=60, release="png")
+    done = synth(tmp_path, "run", str(contract), "--device", "cpu", "--engine", "direct", "--seed", "3")
+    assert done.returncode == 3 and "fidelity" in done.stderr, done.stderr
+    assert not (tmp_path / ".store").exists() or not list((tmp_path / ".store").rglob("*.png"))
