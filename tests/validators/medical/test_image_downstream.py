@@ -137,16 +137,26 @@ def test_changes_keep_the_shape_and_no_change_keeps_the_image(shape):
     assert moved.shape == images.shape and torch.isfinite(moved).all() and not torch.allclose(moved, images, atol=0.01)
 
 
-@pytest.mark.parametrize("size", [(24, 20), (12, 14, 10)])
-def test_masks_that_fit_teach_and_masks_of_others_do_not(size):
+def masked(patients_count, size):
     terms = patients.contract(size, masks=True, target=None, task=None)
-    e = patients.evidence(400 if len(size) == 2 else 260, 3, size=size, masks=True, terms=terms)
-    plan = segmentation.Schedule(steps=50, channels=(8, 16), batch=16, seeds=2)
+    return patients.evidence(patients_count, 3, size=size, masks=True, terms=terms)
+
+
+def test_masks_that_fit_teach_and_masks_of_others_do_not():
+    e = masked(600, (32, 32))
+    plan = segmentation.Schedule(steps=110, channels=(8, 16, 32), batch=16, seeds=2, rate=1e-2)
     fresh, = segmentation.segmentation(e, limit=0.6, patients=50, schedule=plan)
     wrong, = segmentation.segmentation(replace(e, synthetic=patients.permuted(e.synthetic, 1)), limit=0.6, patients=50,
                                        schedule=plan)
     assert fresh.value is not None and fresh.value > 0.7 and fresh.verdict is not Verdict.FAIL
     assert wrong.verdict is Verdict.FAIL
+
+
+def test_a_segmenter_takes_volumes_and_says_so_where_real_masks_cannot_be_learned():
+    e = masked(200, (10, 13, 11))
+    plan = segmentation.Schedule(steps=2, channels=(4, 8), batch=4, seeds=2)
+    found, = segmentation.segmentation(e, limit=0.6, patients=50, schedule=plan)
+    assert found.verdict is Verdict.INCONCLUSIVE and "could not be learned" in found.power
     assert segmentation.segmentation(patients.evidence(50, 3), limit=0.6, patients=50) == []
     alone = replace(e, synthetic=replace(e.synthetic, masks=None))
     assert segmentation.segmentation(alone, limit=0.6, patients=50)[0].verdict is Verdict.INCONCLUSIVE
