@@ -73,7 +73,7 @@ customProperties:
 
 
 # Limits so wide that any table passes: the scheduler and the release are under test here, not the generator.
-def open_gates(domain: str = "tabular") -> str:
+def open_gates() -> str:
     """Every limit of every gate opened, with a reason."""
     from dataclasses import fields
     from importlib import import_module
@@ -81,7 +81,7 @@ def open_gates(domain: str = "tabular") -> str:
     from validators.gates import GATES
 
     lines = ["  - property: synthesis.gates", "    value:"]
-    for gate in GATES[domain]:
+    for gate in GATES["tabular"]:
         limits = fields(import_module(gate.module).Limits)
         wide = {f.name: wide_open(f) for f in limits}
         chosen = {name: value for name, value in wide.items() if value is not None}
