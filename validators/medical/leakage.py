@@ -43,7 +43,8 @@ class Limits:
     """Bounds on copies and on what attacks may reach.
 
     * copies .01: share of synthetic images too near to training patients, above what untouched patients predict;
-      upper bound, each detector. Measured in the benchmark medical_leakage.
+      upper bound, each detector. The benchmark medical_leakage shows what the second one sees alone; no calibration of
+      the whole gate on real images has been made, and on one real archive its worst kind of copy went unseen.
     * sensitivity .50, either .60: share of planted copies that each detector, and at least one of them on the worst
       kind, must find (lower bounds); below, copies could be there unseen.
     * auc .60, tpr .10 (at 1 % false positives): upper bounds over the whole panel, by patient. Wider than for tables
