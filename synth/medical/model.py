@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import json
 import math
 from collections.abc import Sequence
 from pathlib import Path
@@ -18,6 +17,7 @@ from torch import Tensor, nn
 from synth.contract.model import Training
 from synth.contract.pixels import Pixels
 from synth.errors import UserError
+from synth.gan.weights import device_named, read_description, save_weights, write_description
 from synth.medical import recipes
 from synth.medical.canvas import Canvas, one_hot
 from synth.medical.conditions import Conditioning
@@ -69,7 +69,7 @@ class ImageModel:
         if not len(images):
             raise UserError("there is nothing to train on: the training part has no image")
         training, progress = training or Training(recipe="medical/r3"), progress or Silent()
-        where = _device(device)
+        where = device_named(device)
         conditioning = Conditioning.fit(images.table, schema, [*conditions, *([target] if target else [])])
         classes = pixels.mask_classes if images.masks is not None else 0
         whole = ImageShape(size=tuple(images.pixels.shape[2:]), channels=images.pixels.shape[1],
@@ -155,26 +155,22 @@ class ImageModel:
     def save(self, folder: Path) -> None:
         """Write weights (safetensors) and everything else (JSON) into a folder; the critic is a file apart. Private."""
         folder.mkdir(parents=True, exist_ok=True)
-        _save(self.part.generator, folder / WEIGHTS)
+        save_weights(self.part.generator, folder / WEIGHTS)
         if self.masks is not None:
-            _save(self.masks.generator, folder / MASK_WEIGHTS)
+            save_weights(self.masks.generator, folder / MASK_WEIGHTS)
         if self.judge is not None:
-            _save(self.judge, folder / CRITIC)
-        description = {"format": FORMAT, "conditioning": self.conditioning.to_json(), "images": self.part.to_json(),
+            save_weights(self.judge, folder / CRITIC)
+        description = {"conditioning": self.conditioning.to_json(), "images": self.part.to_json(),
                        "masks": None if self.masks is None else self.masks.to_json()}
-        (folder / DESCRIPTION).write_text(json.dumps(description, ensure_ascii=False, allow_nan=False) + "\n",
-                                          encoding="utf-8")
+        write_description(folder / DESCRIPTION, FORMAT, description)
 
     @classmethod
     def load(cls, folder: Path, device: str = "cpu") -> ImageModel:
         """Read what :meth:`save` wrote, onto any device; without the critic's file there are no critic scores."""
         from safetensors.torch import load_file
 
-        description = json.loads((folder / DESCRIPTION).read_text(encoding="utf-8"))
-        if description.get("format") != FORMAT:
-            raise UserError("the saved model has another format version", where=str(folder),
-                            todo="load it with the version that wrote it, or train again")
-        where = _device(device)
+        description = read_description(folder / DESCRIPTION, FORMAT)
+        where = device_named(device)
         part, judge = Part.from_json(description["images"])
         part.generator.load_state_dict(load_file(folder / WEIGHTS))
         masks: Part | None = None
@@ -187,20 +183,6 @@ class ImageModel:
             judge.load_state_dict(load_file(folder / CRITIC))
         part.generator.to(where)
         return cls(part, masks, Conditioning.from_json(description["conditioning"]), judge.to(where) if kept else None)
-
-
-def _save(module: nn.Module, path: Path) -> None:
-    from safetensors.torch import save_file
-
-    save_file({name: value.detach().cpu().contiguous().clone() for name, value in module.state_dict().items()}, path)
-
-
-def _device(name: str) -> torch.device:
-    if name == "auto":
-        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
-    if name.startswith("cuda") and not torch.cuda.is_available():
-        raise UserError("there is no CUDA device on this machine", todo="use --device auto or cpu")
-    return torch.device(name)
 
 
 def _batch_size(size: Sequence[int]) -> int:

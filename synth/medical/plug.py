@@ -80,22 +80,14 @@ class MedicalPlug:
 
     def split(self, contract: Contract, ingested: Path, out: Path, *, seed: int) -> dict[str, Any]:
         """Train, holdout and reference, disjoint by patient; patients who share an image stay together."""
-        from synth.split import assign
-        from synth.tabular.evidence import PARTS
-        from synth.tabular.stored import StoredTable
+        from synth.tabular.stored import split_by_entity
 
-        stored = StoredTable.open(ingested)
-        entities, strata = stored.entities(), None
-        if contract.target is not None and contract.target in stored.schema.names:
-            strata = stored.read(columns=[contract.target])[contract.target].to_numpy()
-        parts = assign(entities, strata, contract.split, seed)
-        np.save(out / "parts.npy", parts)
-        return {"rows": {name: int((parts == i).sum()) for i, name in enumerate(PARTS)},
-                "entities": {name: len(np.unique(entities[parts == i])) for i, name in enumerate(PARTS)}}
+        return split_by_entity(contract, ingested, out, seed)
 
     def fit(self, contract: Contract, ingested: Path, split: Path, out: Path, *, seed: int, device: str,
             progress: Progress) -> dict[str, Any]:
         """Train on train images only, at most ``training.max_rows`` of them (whole patients, drawn at random)."""
+        from synth.gan.weights import phases_shown
         from synth.medical.generator import ImageGenerator
         from synth.medical.stored import StoredImages
         from synth.tabular.stored import sample_entities
@@ -113,7 +105,7 @@ class MedicalPlug:
         return {"rows": len(images), "rows_available": int(train.sum()),
                 "entities": len(np.unique(images.entities)), "sampled": len(images) < int(train.sum()),
                 "recipe": contract.training.recipe, "released_phase": history.get("released"),
-                "parameters": history.get("parameters"), "phases": _phases(history)}
+                "parameters": history.get("parameters"), "phases": phases_shown(history)}
 
     def generate(self, contract: Contract, ingested: Path, split: Path, fitted: Path, out: Path, *, seed: int,
                  progress: Progress) -> dict[str, Any]:
@@ -197,14 +189,6 @@ def _write(images: Images, generator: ImageGenerator, contract: Contract, folder
     tags = {column.name: column.tag for column in contract.modelled if column.tag is not None}
     return write_set(folder / "train", images.pixels, images.masks, table, generator.intensity, contract.pixels,
                      seed=derive(seed, "files"), progress=progress, spacing=generator.spacing, tags=tags)
-
-
-def _phases(history: dict[str, Any]) -> list[dict[str, Any]]:
-    """What a record may show of each phase; the curves stay in the private ``history.json``."""
-    return [{"name": phase["name"], "objective": phase["objective"] or "likelihood", "steps": phase["steps"],
-             "seconds": phase["seconds"],
-             "validation": None if phase["validation"] is None else round(phase["validation"], 4)}
-            for phase in history.get("phases", [])]
 
 
 class _Model:

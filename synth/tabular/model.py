@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,6 +16,7 @@ from synth.contract.model import Training
 from synth.errors import UserError
 from synth.gan.recipe import Recipe
 from synth.gan.trainer import Trainer
+from synth.gan.weights import device_named, read_description, save_weights, write_description
 from synth.progress import Progress, Silent
 from synth.seeds import derive, generator
 from synth.tabular import recipes
@@ -86,7 +86,7 @@ class TabularModel:
         order = _order(codec, target, conditions)
         tokens = torch.from_numpy(codec.encode(frame, seed=derive(seed, "codec"))[:, order]).float()
         held = _validation(len(frame), entities, validation_share, seed)
-        where = torch.device(_device(device))
+        where = device_named(device)
         with torch.random.fork_rng():
             torch.manual_seed(derive(seed, "weights"))
             network = build_network(base, codec, order).to(where)
@@ -243,38 +243,22 @@ class TabularModel:
 
     def save(self, folder: Path) -> None:
         """Write weights (safetensors) and everything else (JSON) into a folder; private."""
-        from safetensors.torch import save_file
-
         folder.mkdir(parents=True, exist_ok=True)
-        save_file({k: v.detach().cpu().contiguous().clone() for k, v in self.network.state_dict().items()},
-                  folder / WEIGHTS)
-        description = {"format": FORMAT, "codec": self.codec.to_json(), "order": self.order,
-                       "recipe": self.recipe.to_json()}
-        (folder / DESCRIPTION).write_text(json.dumps(description, ensure_ascii=False, allow_nan=False) + "\n",
-                                          encoding="utf-8")
+        save_weights(self.network, folder / WEIGHTS)
+        description = {"codec": self.codec.to_json(), "order": self.order, "recipe": self.recipe.to_json()}
+        write_description(folder / DESCRIPTION, FORMAT, description)
 
     @classmethod
     def load(cls, folder: Path, device: str = "cpu") -> TabularModel:
         """Read what :meth:`save` wrote, onto any device."""
         from safetensors.torch import load_file
 
-        description = json.loads((folder / DESCRIPTION).read_text(encoding="utf-8"))
-        if description.get("format") != FORMAT:
-            raise UserError("the saved model has another format version", where=str(folder),
-                            todo="load it with the version that wrote it, or train again")
+        description = read_description(folder / DESCRIPTION, FORMAT)
         codec, order = TableCodec.from_json(description["codec"]), description["order"]
         recipe = Recipe.from_json(description["recipe"])
         network = build_network(recipe, codec, order)
         network.load_state_dict(load_file(folder / WEIGHTS))
-        return cls(codec, order, recipe, network.to(_device(device)).eval())
-
-
-def _device(name: str) -> str:
-    if name == "auto":
-        return "cuda" if torch.cuda.is_available() else "cpu"
-    if name.startswith("cuda") and not torch.cuda.is_available():
-        raise UserError("there is no CUDA device on this machine", todo="use --device auto or cpu")
-    return name
+        return cls(codec, order, recipe, network.to(device_named(device)).eval())
 
 
 def _order(codec: TableCodec, target: str | None, conditions: Sequence[str]) -> list[int]:

@@ -72,23 +72,14 @@ class TabularPlug:
 
     def split(self, contract: Contract, ingested: Path, out: Path, *, seed: int) -> dict[str, Any]:
         """Train, holdout and reference, disjoint by entity and stratified by the target."""
-        from synth.split import assign
-        from synth.tabular.evidence import PARTS
-        from synth.tabular.stored import StoredTable
+        from synth.tabular.stored import split_by_entity
 
-        stored = StoredTable.open(ingested)
-        entities = stored.entities()
-        strata = None
-        if contract.target is not None and contract.target in stored.schema.names:
-            strata = stored.read(columns=[contract.target])[contract.target].to_numpy()
-        parts = assign(entities, strata, contract.split, seed)
-        np.save(out / "parts.npy", parts)
-        return {"rows": {name: int((parts == i).sum()) for i, name in enumerate(PARTS)},
-                "entities": {name: len(np.unique(entities[parts == i])) for i, name in enumerate(PARTS)}}
+        return split_by_entity(contract, ingested, out, seed)
 
     def fit(self, contract: Contract, ingested: Path, split: Path, out: Path, *, seed: int, device: str,
             progress: Progress) -> dict[str, Any]:
         """Train on train rows only, at most ``training.max_rows`` of them (whole entities, drawn at random)."""
+        from synth.gan.weights import phases_shown
         from synth.tabular.generator import TableGenerator
         from synth.tabular.reshape import violations
         from synth.tabular.stored import StoredTable, sample_entities
@@ -106,7 +97,7 @@ class TabularPlug:
         (out / "history.json").write_text(json.dumps(generator.history) + "\n", encoding="utf-8")
         return {"rows": len(frame), "rows_available": int(train.sum()), "entities": len(np.unique(owners)),
                 "sampled": len(frame) < int(train.sum()), "recipe": contract.training.recipe,
-                "released_phase": generator.history.get("released"), "phases": _phases(generator.history),
+                "released_phase": generator.history.get("released"), "phases": phases_shown(generator.history),
                 "constraints_broken_in_data": {line: round(count / len(frame), 3) for line, count in broken.items()}}
 
     def generate(self, contract: Contract, ingested: Path, split: Path, fitted: Path, out: Path, *, seed: int,
@@ -197,14 +188,6 @@ class TabularPlug:
         from synth.contract.draft import draft
 
         return draft(source, name)
-
-
-def _phases(history: dict[str, Any]) -> list[dict[str, Any]]:
-    """What a record may show of each phase; the curves stay in the private ``history.json``."""
-    return [{"name": phase["name"], "objective": phase["objective"] or "likelihood", "steps": phase["steps"],
-             "seconds": phase["seconds"],
-             "validation": None if phase["validation"] is None else round(phase["validation"], 4)}
-            for phase in history.get("phases", [])]
 
 
 class _Sampler:

@@ -6,13 +6,16 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
+from typing import Any
 
 import numpy as np
 import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from synth.contract.model import Contract
 from synth.seeds import generator
+from synth.split import assign
 from synth.tabular.evidence import PARTS
 from synth.tabular.schema import TableSchema
 
@@ -139,3 +142,15 @@ def _frame(batch: pa.RecordBatch, names: list[str], schema: TableSchema) -> pd.D
             array = array.dictionary_decode() if pa.types.is_dictionary(array.type) else array
             columns[name] = pd.Series(array.cast(pa.string()).to_pandas(), dtype="str")
     return pd.DataFrame(columns, index=pd.RangeIndex(batch.num_rows))
+
+
+def split_by_entity(contract: Contract, ingested: Path, out: Path, seed: int) -> dict[str, Any]:
+    """Write each row's part (``parts.npy``), disjoint by entity and stratified by the target; counts of each part."""
+    stored = StoredTable.open(ingested)
+    entities, strata = stored.entities(), None
+    if contract.target is not None and contract.target in stored.schema.names:
+        strata = stored.read(columns=[contract.target])[contract.target].to_numpy()
+    parts = assign(entities, strata, contract.split, seed)
+    np.save(out / "parts.npy", parts)
+    return {"rows": {name: int((parts == i).sum()) for i, name in enumerate(PARTS)},
+            "entities": {name: len(np.unique(entities[parts == i])) for i, name in enumerate(PARTS)}}

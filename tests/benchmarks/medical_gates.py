@@ -50,15 +50,19 @@ def population(path: Path, side: int, most: int) -> tuple[Images, Contract, Tabl
     factor = images.shape[1] // side
     images = images.reshape(len(images), side, factor, side, factor).mean(axis=(2, 4))
     labels = [names[int(i)] for i in found["labels"][order]]
-    kinds = tuple(sorted(set(labels)))
+    return listed(np.rint(images * 257).astype(np.uint16)[:, None], labels)
+
+
+def listed(pixels: np.ndarray, labels: list[str]) -> tuple[Images, Contract, TableSchema]:
+    """Square images uint16 [n, 1, side, side] with a label each, every image a patient of its own."""
+    kinds, side = tuple(sorted(set(labels))), pixels.shape[-1]
     schema = TableSchema(columns=(ColumnSchema(name="label", role=Role.CATEGORICAL, nullable=False, values=kinds),))
     contract = Contract(name="images", version="1.0.0", domain="medical", path=Path("images.yaml"), digest="0" * 64,
                         description="", source="images", task=Task.CLASSIFICATION, target="label",
                         columns=(Column(name="label", role=Role.CATEGORICAL),),
                         pixels=Pixels(file="f", size=(side, side)))
-    everything = Images(pixels=np.rint(images * 257).astype(np.uint16)[:, None], masks=None,
-                        table=pd.DataFrame({"label": pd.Series(labels, dtype="str")}), entities=np.arange(len(images)))
-    return everything, contract, schema
+    table = pd.DataFrame({"label": pd.Series(labels, dtype="str")})
+    return Images(pixels=pixels, masks=None, table=table, entities=np.arange(len(pixels))), contract, schema
 
 
 def drawn(everything: Images, contract: Contract, schema: TableSchema, train: int, rest: int,
