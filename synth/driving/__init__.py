@@ -1,0 +1,1 @@
+"""Recorded traffic: recordings in, scenes of several vehicles out."""
