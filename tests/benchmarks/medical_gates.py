@@ -37,7 +37,7 @@ from validators.finding import GateResult  # noqa: E402
 from validators.medical import diversity, fidelity  # noqa: E402
 from validators.medical.arms import SPACES, arms  # noqa: E402
 from validators.medical.features import raw  # noqa: E402
-from validators.medical.memo import memo  # noqa: E402
+from validators.memo import memo  # noqa: E402
 
 GATES = {"fidelity": fidelity, "diversity": diversity}
 

@@ -19,7 +19,7 @@ from synth.seeds import generator
 from validators import statistics as st
 from validators.finding import Finding, Verdict
 from validators.medical.features import Space
-from validators.medical.memo import memo
+from validators.memo import memo
 
 MOST, FEWEST, VALUES = 1_000, 250, 2**24  # images a set; fewer of large images: so many values in all bound the time
 RESPLITS = 8

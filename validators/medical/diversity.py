@@ -20,7 +20,7 @@ from validators.finding import Finding, GateResult, Verdict
 from validators.medical import similarity
 from validators.medical.arms import CLASS_LEAST, MOST, SPACES, Arms, arms, patients, space, too_small
 from validators.medical.frechet import LEAST, Axes, moments
-from validators.medical.precision import NEIGHBOURS, Neighbourhood, neighbourhood
+from validators.precision import NEIGHBOURS, Neighbourhood, neighbourhood
 
 TITLE = "Diversity"
 QUESTION = "Are there images of every kind that the patients have, without the same few again and again?"

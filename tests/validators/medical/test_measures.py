@@ -12,7 +12,7 @@ from synth.seeds import generator
 from validators.medical import frechet as fr
 from validators.medical import kernel as kr
 from validators.medical import similarity as sm
-from validators.medical.precision import neighbourhood
+from validators.precision import neighbourhood
 
 seeds = some.integers(0, 10_000)
 

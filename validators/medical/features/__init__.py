@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 
 from synth.errors import UserError
 from synth.medical.evidence import Images
-from validators.medical.memo import memo
+from validators.memo import memo
 
 BATCH = 64  # images at a time: bounds the memory whatever the size of the set
 FARTHEST = 20.0  # standard deviations beyond which a feature counts as just far
