@@ -1,68 +1,38 @@
-"""Copies: do synthetic images stand as near to single training patients as only a copy would?
-
-All real patients are dealt into pieces of one size: several of train, one each of holdout and reference. If nothing
-leaks the pieces are exchangeable: a synthetic image is nearer to its nearest patient in one piece than to anybody in
-all others, by a given factor, as often in a piece of train as in the other two. Copies are nearer in train only. The
-factor is calibrated on holdout and reference, and what the detectors would have found is measured on planted copies.
-"""
+"""Copies of images: :mod:`validators.pieces` over pixels, with disguises that images can have."""
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
 from synth.medical.evidence import ImageEvidence, Images
-from synth.seeds import generator
-from validators import pictures
-from validators import statistics as st
-from validators.finding import Finding, Verdict
+from synth.tabular.evidence import PARTS
+from validators import pieces as core
+from validators.finding import Finding
 from validators.medical.planted import KINDS, planted
+from validators.pieces import SYNTHETIC, Detector, Nearness, Scale
 
-TAIL = 0.001  # share of synthetic images that stand so near a piece of holdout or reference by chance
-WIDE = 0.02  # share from which the shape of the tail is learned
-STRATUM = 200  # synthetic images of a class, from which on the class has a threshold of its own
-PLANTED = 100  # copies of each kind
-REAL, SYNTHETIC = 8_000, 3_000  # images compared at most
-FALSE_ALARM = 0.01  # chance of one unmistakable copy in a set without any
-CONTROLS = 2  # pieces of untouched patients: holdout and reference
+__all__ = ["SYNTHETIC", "Detector", "Nearness", "Pieces", "Scale", "copies", "pieces"]
 
 
-class Detector(Protocol):
-    """Says how near images are to others."""
+def _disguised(images: Sequence[Images], kind: str, random: np.random.Generator) -> NDArray[np.uint16]:
+    return planted(np.concatenate([i.pixels for i in images]), kind, random)
 
-    @property
-    def name(self) -> str:
-        """Short, for ids."""
 
-    @property
-    def title(self) -> str:
-        """For a reader."""
-
-    def nearest(self, queries: NDArray[np.uint16], pieces: list[NDArray[np.uint16]]) -> tuple[np.ndarray, np.ndarray]:
-        """Distances [n, pieces] to the nearest image of each piece, and which it is."""
+IMAGES = core.Subject(
+    record="image", records="images", person="patient", people="patients", kinds=KINDS, planted=_disguised,
+    disguises="as they are, shifted, noisy, mirrored and re-windowed", content=lambda images: images.pixels,
+    unseen="more patients, or images that show more of the patient, are needed")
 
 
 @dataclass(frozen=True)
-class Pieces:
+class Pieces(core.Pieces):
     """Equal pieces of real patients: those of train, then holdout and reference."""
 
     parts: tuple[Images, ...]
-    share: float  # of the training patients that are in a piece
-
-    @property
-    def train(self) -> int:
-        """Number of pieces of train."""
-        return len(self.parts) - CONTROLS
-
-    @property
-    def patients(self) -> int:
-        """Patients of a piece."""
-        return len(np.unique(self.parts[-1].entities))
 
     @property
     def pixels(self) -> list[NDArray[np.uint16]]:
@@ -72,214 +42,14 @@ class Pieces:
 
 def pieces(evidence: ImageEvidence) -> Pieces:
     """Deal train into as few pieces as are no larger than holdout and reference, by patient."""
-    rng = generator(evidence.seed, "copies", "pieces")
-    people = {p: rng.permutation(np.unique(evidence.part(p).entities)) for p in ("train", "holdout", "reference")}
-    images = sum(len(evidence.part(p)) for p in people)
-    every = sum(map(len, people.values()))
-    smallest = max(min(len(people["holdout"]), len(people["reference"])), 1)
-    count = max(math.ceil(len(people["train"]) / smallest), 1)
-    size = len(people["train"]) // count
-    per_person = images / max(every, 1)
-    size = min(size, max(int(REAL / per_person / (count + CONTROLS)), 1))
-    groups = [("train", people["train"][i * size : (i + 1) * size]) for i in range(count)]
-    groups += [(p, people[p][:size]) for p in ("holdout", "reference")]
-    parts = tuple(evidence.part(p).take(np.isin(evidence.part(p).entities, who)) for p, who in groups)
-    return Pieces(parts, count * size / max(len(people["train"]), 1))
-
-
-@dataclass(frozen=True)
-class Nearness:
-    """Of every query: how much nearer it is to each piece than to all others, and to whom.
-
-    ``ratio`` float64 [n, pieces]: distance to the piece over the smallest distance to any other piece; ``owner``
-    int64 [n, pieces]: place of the nearest patient among all patients of all pieces.
-    """
-
-    ratio: np.ndarray
-    owner: np.ndarray
-
-    @classmethod
-    def of(cls, detector: Detector, dealt: Pieces, queries: NDArray[np.uint16]) -> Nearness:
-        """By one detector."""
-        distance, index = detector.nearest(queries, dealt.pixels)
-        ratio, owner = np.empty_like(distance), np.empty_like(index)
-        before = 0
-        for number, part in enumerate(dealt.parts):
-            others = np.delete(distance, number, axis=1).min(axis=1)
-            ratio[:, number] = np.where(others > 0, distance[:, number] / np.maximum(others, 1e-12), 1.0)
-            people, inverse = np.unique(part.entities, return_inverse=True)
-            owner[:, number] = before + inverse[index[:, number]]
-            before += len(people)
-        return cls(ratio, owner)
-
-
-@dataclass(frozen=True)
-class Scale:
-    """The ratio below which each class counts as very near, learned from holdout and reference pieces."""
-
-    wide: dict[str, float]  # by class; "" for all others
-    tail: float  # in units of ``wide``: the ratio that about TAIL stay under
-    unmistakable: float  # in units of ``wide``: the ratio that not one image in a hundred sets goes below
-
-    @classmethod
-    def fit(cls, near: Nearness, labels: Sequence[str], train_pieces: int) -> Scale:
-        """Quantiles by class, and an exponential tail of the logarithms beyond them (Hill 1975)."""
-        controls = near.ratio[:, train_pieces:]
-        names, counts = np.unique(np.asarray(labels), return_counts=True)
-        # above one an image would be near to all pieces at once (a set of nothing but copies has such quantiles)
-        wide = {"": min(float(np.quantile(controls, WIDE)), 1.0)}
-        wide |= {str(n): min(float(np.quantile(controls[np.asarray(labels) == n], WIDE)), 1.0)
-                 for n, c in zip(names, counts, strict=True) if c >= STRATUM}
-        scaled = cls(wide, 1.0, 1.0).scaled(controls, labels)
-        beyond = scaled[scaled < 1]
-        beyond = np.maximum(beyond, 1e-6)
-        slope = heavy = 1.0
-        if len(beyond) >= 5:
-            slope = max(1 / float(-np.log(beyond).mean()), 0.5)
-            heavy = max(slope * (1 - 1.645 / math.sqrt(len(beyond))), 0.5)  # the end of its interval that accuses less
-        expected = max(train_pieces * len(labels) * WIDE, 1e-9)  # training images that come within ``wide`` by chance
-        return cls(wide, (TAIL / WIDE) ** (1 / slope), min((FALSE_ALARM / expected) ** (1 / heavy), 1.0))
-
-    def scaled(self, ratio: np.ndarray, labels: Sequence[str]) -> np.ndarray:
-        """Ratios in units of their class's."""
-        units = np.array([max(self.wide.get(label, self.wide[""]), 1e-9) for label in labels])
-        return np.asarray(ratio / units[:, None])
-
-
-@dataclass(frozen=True)
-class Found:
-    """What one detector says of a synthetic set."""
-
-    detector: Detector
-    excess: float  # share of images very near train, over what holdout and reference predict
-    error: float
-    certain: int  # images nearer to a training patient than chance ever brings them
-    limit_ratio: float  # typical ratio that counts as very near
-    sensitivity: dict[str, float]  # share of planted copies found, by kind
-    caught: dict[str, np.ndarray]  # bool [PLANTED], by kind
-    certain_share: float  # of planted copies that count as unmistakable
-
-
-def search(detector: Detector, dealt: Pieces, synthetic: Images, labels: Sequence[str], target: str | None,
-           seed: int) -> Found:
-    """Look for copies among ``synthetic`` and among planted ones."""
-    near = Nearness.of(detector, dealt, synthetic.pixels)
-    scale = Scale.fit(near, labels, dealt.train)
-    scaled = scale.scaled(near.ratio, labels)
-    hit = scaled < scale.tail
-    worth = np.r_[np.ones(dealt.train), np.full(CONTROLS, -dealt.train / CONTROLS)]
-    excess = float((hit * worth).sum() / len(hit))
-    # images near the same patient are one piece of evidence
-    clusters = np.bincount(near.owner[hit], weights=np.broadcast_to(worth, hit.shape)[hit])
-    expected = len(hit) * TAIL * dealt.train * (1 + dealt.train / CONTROLS)  # variance of the sum without copies
-    error = math.sqrt(max(float((clusters**2).sum()), expected)) / len(hit)
-    certain = int((scaled[:, : dealt.train] < scale.unmistakable).any(axis=1).sum())
-    caught, sure = {}, []
-    for kind in KINDS:
-        rng = generator(seed, "copies", "planted", kind)  # the same copies for every detector
-        piece = rng.integers(0, dealt.train, PLANTED)
-        rows = [int(rng.integers(0, len(dealt.parts[p]))) for p in piece]
-        pixels = np.concatenate([dealt.parts[p].pixels[r : r + 1] for p, r in zip(piece, rows, strict=True)])
-        names = ["" if target is None else str(dealt.parts[p].table[target].iloc[r])
-                 for p, r in zip(piece, rows, strict=True)]
-        copies = Nearness.of(detector, dealt, planted(pixels, kind, rng))
-        own = scale.scaled(copies.ratio, names)[np.arange(PLANTED), piece]
-        caught[kind] = own < scale.tail
-        sure.append(own < scale.unmistakable)
-    return Found(detector, excess, error, certain, scale.tail * scale.wide[""],
-                 {k: float(c.mean()) for k, c in caught.items()}, caught, float(np.mean(sure)))
+    dealt = core.pieces({p: evidence.part(p) for p in PARTS}, evidence.seed)
+    return Pieces(dealt.parts, dealt.share)
 
 
 def copies(evidence: ImageEvidence, dealt: Pieces, detectors: Sequence[Detector], *, excess: float,
            sensitivity: float, either: float, patients: int, images: int) -> list[Finding]:
     """Findings of every detector: the excess, unmistakable copies, and whether planted copies would have been found."""
     target = evidence.contract.target if evidence.labels("synthetic") is not None else None
-    rng = generator(evidence.seed, "copies", "synthetic")
-    chosen = st.choose(np.arange(len(evidence.synthetic)), SYNTHETIC, rng)
-    synthetic = evidence.synthetic.take(chosen)
-    if dealt.patients < patients or len(synthetic) < images or not len(dealt.parts[0]):
-        return [Finding(
-            id="leakage.copies", title="Copies of training images", verdict=Verdict.INCONCLUSIVE, value=None,
-            n=st.rounded(dealt.patients), limit=float(patients), direction="at least", unit="patients",
-            power=f"nothing can be said below {patients} patients each of train, holdout and reference and {images} "
-                  "synthetic images", remedy="provide more patients, or generate more images")]
-    labels = [""] * len(synthetic) if target is None else synthetic.table[target].fillna("").astype(str).tolist()
-    found = [search(d, dealt, synthetic, labels, target, evidence.seed) for d in detectors]
-    findings = []
-    for f in found:
-        findings += [_excess(f, dealt, len(synthetic), excess), _certain(f, len(synthetic), evidence.contract.k),
-                     _sensitivity(f, sensitivity)]
-    findings.append(_together(found, either))
-    return findings
-
-
-def _excess(f: Found, dealt: Pieces, images: int, limit: float) -> Finding:
-    low, high = f.excess - st.quantile(st.LEVEL) * f.error, f.excess + st.quantile(st.LEVEL) * f.error
-    verdict, seen = st.at_most(low, high, limit), max(float(np.mean(list(f.sensitivity.values()))), 0.01)
-    needed = st.rows_to_pass(images, high - f.excess, f.error, limit)
-    return Finding(
-        id=f"leakage.copies.{f.detector.name}", title=f"Images too near to training patients ({f.detector.title})",
-        value=st.number(f.excess, 4), low=st.number(low, 4), high=st.number(high, 4), unit="share", floor=0.0,
-        limit=limit, n=images, verdict=verdict,
-        method=f"share of synthetic images nearer to a patient of one piece of train than to all other pieces by a "
-               f"factor that about {100 * TAIL:g} % of them reach for holdout or reference, minus what those reach; "
-               f"{dealt.train} pieces of train against two untouched ones of as many patients, images near the same "
-               "patient counted as one",
-        power=f"copies of {100 * st.detectable(f.error) / seen:.1f} % of the images at n = {images:,} with 80 % power",
-        remedy=st.remedy(verdict, "the generator reproduces training images: train shorter, use more patients, "
-                         "augmentation or a smaller model", needed, images, "synthetic images"))
-
-
-def _certain(f: Found, images: int, k: int) -> Finding:
-    few = 0 < f.certain < k
-    return Finding(
-        id=f"leakage.copies.{f.detector.name}.certain",
-        title=f"Unmistakable copies ({f.detector.title}; may veto, never justify)",
-        value=None if few else float(f.certain), unit="images", limit=0.0, n=images,
-        verdict=Verdict.FAIL if f.certain else Verdict.INFO,
-        method=f"images nearer to one training patient than to all others by a factor that a set without copies "
-               f"reaches once in {1 / FALSE_ALARM:.0f} sets (tail of the ratios to holdout and reference, Hill 1975)"
-               + (f"; there are some, fewer than {k}" if few else ""),
-        power=f"{100 * f.certain_share:.0f} % of planted copies count as unmistakable",
-        remedy="training images are in the release: train shorter, use more patients or a smaller model")
-
-
-def _wilson(share: float, count: int) -> tuple[float, float]:
-    z = st.quantile(st.LEVEL)
-    middle = (share + z * z / (2 * count)) / (1 + z * z / count)
-    half = z / (1 + z * z / count) * math.sqrt(share * (1 - share) / count + z * z / (4 * count * count))
-    return middle - half, middle + half
-
-
-def _enough(low: float, limit: float) -> Verdict:
-    """What cannot see does not acquit, and accuses nobody."""
-    return Verdict.PASS if low >= limit else Verdict.INCONCLUSIVE
-
-
-def _sensitivity(f: Found, limit: float) -> Finding:
-    value = float(np.mean(list(f.sensitivity.values())))
-    low, high = _wilson(value, PLANTED * len(KINDS))
-    shares: dict[str, list[float | None]] = {"found": [round(f.sensitivity[k], 3) for k in KINDS]}
-    return Finding(
-        id=f"leakage.sensitivity.{f.detector.name}", title=f"Planted copies found ({f.detector.title})",
-        value=st.number(value), low=st.number(low), high=st.number(high), unit="share", limit=limit,
-        direction="at least", n=PLANTED * len(KINDS), verdict=_enough(low, limit),
-        method=f"{PLANTED} training images each, planted as they are, shifted, noisy, mirrored and re-windowed, under "
-               "the threshold in force",
-        remedy="this detector cannot tell copies from other patients' images here: more patients, or images that "
-               "show more of the patient, are needed",
-        detail={"pictures": [pictures.bars(f"Planted copies found, {f.detector.title}", list(KINDS), shares, "share",
-                                           limit)]})
-
-
-def _together(found: list[Found], limit: float) -> Finding:
-    by_kind = {k: float(np.any([f.caught[k] for f in found], axis=0).mean()) for k in KINDS}
-    worst = min(KINDS, key=lambda k: by_kind[k])
-    low, high = _wilson(by_kind[worst], PLANTED)
-    return Finding(
-        id="leakage.sensitivity", title="Planted copies that at least one detector finds, worst kind",
-        value=st.number(by_kind[worst]), low=st.number(low), high=st.number(high), unit="share", limit=limit,
-        direction="at least", n=PLANTED, verdict=_enough(low, limit),
-        method="as above; a copy counts as found if one detector finds it",
-        power="; ".join(f"{k}: {100 * share:.0f} %" for k, share in by_kind.items()),
-        remedy=f"{worst} copies could be in the release unseen: provide more patients")
+    return core.copies(evidence.synthetic, dealt, detectors, IMAGES, target=target, excess=excess, people=patients,
+                       sensitivity=sensitivity, either=either, records=images, k=evidence.contract.k,
+                       seed=evidence.seed)

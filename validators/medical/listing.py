@@ -2,54 +2,16 @@
 
 from __future__ import annotations
 
-import numpy as np
-
 from synth.medical.evidence import ImageEvidence
 from synth.seeds import generator
-from validators import pictures
-from validators import statistics as st
-from validators.dependence import weighted_counts
-from validators.encode import Binning
+from validators import listing
 from validators.finding import Finding
 from validators.medical.arms import untouched
-
-BINS, LABELS = 100, 100
 
 
 def judge(evidence: ImageEvidence, limit: float) -> list[Finding]:
     """The worst column of the listing against untouched rows, all rows of both; no finding without columns."""
-    names = evidence.schema.names
-    if not names:
-        return []
-    real, synthetic, train = untouched(evidence), evidence.synthetic, evidence.train
-    rng = generator(evidence.seed, "medical", "listing")
-    binning = Binning.fit(evidence.reference.table, evidence.schema, BINS, LABELS)
-    sets = [(real, real.entities), (synthetic, np.arange(len(synthetic))), (train, train.entities)]
-    weights = [np.hstack([np.ones((len(s), 1), np.float32), st.entity_weights(e, st.DRAWS, rng)]) for s, e in sets]
-    excess, floors = [], []
-    for name in names:
-        distance = st.kolmogorov if evidence.schema[name].is_number else st.total_variation
-        counts = [weighted_counts(binning.codes(s.table, name), binning.states(name), w)
-                  for (s, _), w in zip(sets, weights, strict=True)]
-        # the floor is the noise of two sets of these sizes, which bootstrap draws of each against itself show
-        noise = np.sqrt(sum((distance(c[:, 1:], c[:, :1]) ** 2).mean() for c in counts[:2]))
-        excess.append(distance(counts[1], counts[0]) - noise)
-        floors.append(float(distance(counts[2], counts[0])[0]))
-    found = np.array(excess)
-    lows, highs = st.simultaneous(found[:, 0], found[:, 1:])
-    worst = st.deciding(lows, highs, limit)
-    verdict, error = st.at_most(float(lows[worst]), float(highs[worst]), limit), st.standard_error(found[worst, 1:])
-    rows = [pictures.interval_row(n, v, lo, hi, 0.0, limit)
-            for n, v, lo, hi in zip(names, found[:, 0], lows, highs, strict=True)]
-    return [Finding(
-        id="fidelity.listing", title="Worst column of the listing beyond the floor", value=st.number(found[worst, 0]),
-        unit="share", low=st.number(lows[worst]), high=st.number(highs[worst]), floor=0.0, limit=limit,
-        n=st.rounded(min(len(real), len(synthetic))), verdict=verdict,
-        method="total variation (labels) or Kolmogorov-Smirnov (numbers) against untouched rows, less the noise of two "
-               "real sets; bounds hold for all columns at once (max-statistic); bootstrap by patient",
-        power=f"an excess of {st.detectable(error):.3f} in this column with 80 % power",
-        remedy=st.remedy(verdict, f"see {names[worst]!r} first: the listing's generator, or --where and --balance",
-                         st.rows_to_pass(len(real), float(highs[worst] - found[worst, 0]), error, limit), len(real),
-                         "untouched rows"),
-        detail={"worst": names[worst], "train_against_untouched": st.number(floors[worst]),
-                "pictures": [pictures.intervals("Columns of the listing beyond the floor", rows, "share")]})]
+    real, train = untouched(evidence), evidence.train
+    return listing.judge((real.table, real.entities), evidence.synthetic.table, (train.table, train.entities),
+                         evidence.reference.table, evidence.schema, limit=limit, who="patient",
+                         rng=generator(evidence.seed, "medical", "listing"))
