@@ -1,0 +1,98 @@
+"""What a driver looks at: the road, the vehicles round them in their own and the adjacent lanes, and their goal.
+
+Everything is relative to the vehicle itself, so one network serves all. In each of three lanes the nearest vehicle
+ahead and the nearest behind are seen; one that drives between two lanes is seen in both.
+"""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+from synth.driving.plan import (
+    BRAKING,
+    CLOCK,
+    CROSSING,
+    GOAL_D,
+    GOAL_SPEED,
+    LEFT,
+    NEXT,
+    ONSET,
+    PLANNED,
+    PLANNED_S,
+    Facts,
+)
+
+OWN = 0.6  # of a lane's width: what is nearer than this across the road is in the own lane
+SEEN = 7  # facts of each neighbour
+OWN_FACTS, GOALS = 8, 12
+DYNAMIC = 6 * SEEN + OWN_FACTS + GOALS
+FAR = 1e6
+OWN_AHEAD = 2 * SEEN  # where the leader's facts begin (lanes: right, own, left)
+
+
+def features(states: Tensor, used: Tensor, facts: Facts, schedule: Tensor) -> Tensor:
+    """Features [..., K, DYNAMIC] of states [..., K, 4], the controls used before [..., K, 2], and the schedule's rows
+    [..., K, SCHEDULE]; ``facts`` broadcast against the states."""
+    return torch.cat([neighbours(states, used, facts), own(states, used, facts), goals(states, facts, schedule)], -1)
+
+
+def neighbours(states: Tensor, used: Tensor, facts: Facts) -> Tensor:
+    """The six neighbours [..., K, 6 * SEEN]: right, own, left lane; ahead before behind. Nobody there: zeros.
+
+    Of each: how near (two scales), how fast it comes nearer, the inverse of the time to collision, its speed across,
+    its last acceleration, how far beside it is.
+    """
+    s, d, heading, speed = states.unbind(-1)
+    ahead = s.unsqueeze(-2) - s.unsqueeze(-1)  # [..., i, j]: of j before i
+    beside = (d.unsqueeze(-2) - d.unsqueeze(-1)) / facts.lane.unsqueeze(-1)
+    half = (facts.length.unsqueeze(-2) + facts.length.unsqueeze(-1)) / 2
+    count = s.shape[-1]
+    self_ = torch.eye(count, dtype=torch.bool, device=s.device)
+    there = facts.present.unsqueeze(-2) & ~self_
+    lanes = torch.stack([(beside < OWN - 1) & (beside > -1 - OWN), beside.abs() < OWN,
+                         (beside > 1 - OWN) & (beside < 1 + OWN)], -3) & there.unsqueeze(-3)
+    front = (ahead > 0).unsqueeze(-3)
+    masks = torch.stack([lanes & front, lanes & ~front], -3).flatten(-4, -3)  # [..., 6, i, j]
+    distance = torch.where(masks, ahead.abs().unsqueeze(-3), FAR)
+    nearest, at = distance.min(-1, keepdim=True)  # [..., 6, i, 1]
+    seen = (nearest < FAR).squeeze(-1)
+
+    def of(values: Tensor) -> Tensor:  # [..., i, j] or [..., 1, j]
+        return values.unsqueeze(-3).expand(masks.shape).gather(-1, at).squeeze(-1)
+
+    gap = nearest.squeeze(-1) - of(half.expand(ahead.shape))
+    gap = torch.where(seen, gap, 0.0)
+    sign = torch.tensor([1.0, -1.0] * 3, device=s.device).unsqueeze(-1)
+    closing = sign * (speed.unsqueeze(-2) - of(speed.unsqueeze(-2)))
+    inside = gap.clamp(min=0)
+    found = torch.stack([
+        torch.exp(-inside / 8), torch.exp(-inside / 40), (closing / 6).clamp(-2, 2),
+        (closing / inside.clamp(min=1.0)).clamp(-0.6, 1.2), of((speed * heading.sin()).unsqueeze(-2)).clamp(-2, 2),
+        (of(used[..., 0].unsqueeze(-2)) / 3).clamp(-3, 2), of(beside)], -1)  # [..., 6, i, SEEN]
+    found = found * seen.unsqueeze(-1)
+    return found.transpose(-3, -2).flatten(-2)
+
+
+def own(states: Tensor, used: Tensor, facts: Facts) -> Tensor:
+    """Speed, place in the lane and between the edges, direction, last controls; [..., K, OWN_FACTS]."""
+    _, d, heading, speed = states.unbind(-1)
+    lane = d / facts.lane
+    centre = torch.minimum(lane.floor().clamp(min=0), facts.lanes - 1) + 0.5
+    return torch.stack([speed / 15, lane - centre, (10 * heading).clamp(-5, 5), (speed * heading.sin()).clamp(-3, 3),
+                        lane.clamp(-0.5, 2), (facts.lanes - lane).clamp(-0.5, 2), used[..., 0] / 3,
+                        used[..., 1] / 2], -1)
+
+
+def goals(states: Tensor, facts: Facts, schedule: Tensor) -> Tensor:
+    """How far the vehicle has come towards what it is going to do; [..., K, GOALS]."""
+    s, d, _, speed = states.unbind(-1)
+    plan = schedule.unbind(-1)
+    short = plan[GOAL_SPEED] - speed
+    crossing = plan[CROSSING]
+    known = facts.known
+    return torch.stack([
+        (short / 4).clamp(-3, 3) * known, (short / plan[LEFT].clamp(min=0.2) / 3).clamp(-3, 2) * known, plan[LEFT],
+        ((plan[PLANNED_S] - s) / 8).clamp(-3, 3) * known, plan[PLANNED] / 2 * known, plan[NEXT] / 2 * known,
+        ((plan[GOAL_D] - d) / facts.lane).clamp(-2, 2), crossing / 2, torch.exp(-crossing.abs()) * (crossing != 0),
+        plan[BRAKING] / 2, plan[ONSET] / 2, plan[CLOCK]], -1)

@@ -1,0 +1,167 @@
+"""The generator of scenes: a table generator for headers, and drivers who make a scene of each."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+from synth.contract import Contract
+from synth.driving.header import Header
+from synth.driving.scenes import EGO, MANOEUVRE, S, Scenes
+from synth.medical.conditions import Conditioning
+from synth.progress import Progress, Silent
+from synth.seeds import derive
+from synth.tabular.conditions import parse
+from synth.tabular.schema import TableSchema
+
+if TYPE_CHECKING:
+    from synth.driving.model import DriverModel
+    from synth.driving.plan import Plan
+    from synth.tabular.generator import TableGenerator
+
+HEADER, DRIVERS, SCENES = "header", "drivers", "scenes.json"
+FRICTION = 0.9  # of a dry road
+
+
+@dataclass(frozen=True)
+class SceneGenerator:
+    """Draws headers, then drives a scene of each. Conditions hold in every row of the listing: it says what was asked
+    for, and what the drivers made of it is for the gates to measure."""
+
+    rows: TableGenerator
+    drivers: DriverModel
+    header: Header
+    conditioning: Conditioning
+    listing: TableSchema
+    friction: tuple[tuple[str, float], ...] = ()  # of a label of the column ``weather``
+
+    @classmethod
+    def fit(cls, scenes: Scenes, schema: TableSchema, contract: Contract, *, seed: int, device: str,
+            progress: Progress, checkpoints: Path) -> SceneGenerator:
+        """Train on the train part: the header's table under the contract's constraints, then the drivers.
+
+        ``schema`` describes ``scenes.table``; ``checkpoints`` is a folder that outlives an interruption.
+        """
+        from synth.contract.model import Training
+        from synth.driving import recipes
+        from synth.driving.model import DriverModel
+        from synth.errors import UserError
+        from synth.tabular.generator import TableGenerator
+
+        if not len(scenes):
+            raise UserError("there is nothing to train on: the training part has no scene")
+        checkpoints.mkdir(parents=True, exist_ok=True)
+        base = recipes.named(contract.training)
+        header = Header.fit(scenes, schema)
+        frame = pd.concat([scenes.table[schema.names].reset_index(drop=True), header.describe(scenes)], axis=1)
+        whole = TableSchema(columns=(*schema.columns, *header.schema().columns))
+        first = dict.fromkeys(name for name in (MANOEUVRE, *contract.conditions, *schema.names) if name in schema.names)
+        rows = TableGenerator.fit(
+            frame, whole, contract.constraints, seed=derive(seed, "header"), device=device, progress=progress,
+            training=Training(effort=contract.training.effort * float(base.setting("effort_of_header"))),
+            checkpoint=checkpoints / "header", entities=scenes.entities, conditions=tuple(first), k=contract.k)
+        conditioning = Conditioning.fit(scenes.table, schema, schema.names)
+        friction = tuple((str(name), float(mu)) for name, mu in getattr(
+            getattr(contract, "traffic", None), "friction", ()))
+        plan = _as_recorded(header.realise(frame, _friction(scenes.table, friction),
+                                           conditioning.encode(scenes.table)), scenes)
+        recipe = recipes.resolve(base, scenes=len(scenes), effort=contract.training.effort)
+        drivers = DriverModel.fit(scenes.states, plan, _classes(scenes.table), scenes.entities, scenes.shape, recipe,
+                                  seed=derive(seed, "drivers"), device=device, progress=progress,
+                                  checkpoint=checkpoints / "drivers")
+        return cls(rows, drivers, header, conditioning, schema, friction)
+
+    def draw(self, n: int, *, seed: int, where: Sequence[str] = (), balance: str | None = None,
+             progress: Progress | None = None) -> Scenes:
+        """``n`` scenes with their listing; each is an entity of its own. Equal seeds give equal bytes."""
+        frame: pd.DataFrame = self.rows.sample(n, seed=derive(seed, "header"), balance=balance,
+                                               where=parse(where, self.listing) if where else None)
+        return self.drive(frame, seed=derive(seed, "drive"), progress=progress)
+
+    def drive(self, frame: pd.DataFrame, *, seed: int, progress: Progress | None = None) -> Scenes:
+        """A scene for each row of a frame with the listing's and the header's columns."""
+        table = frame[self.listing.names].reset_index(drop=True)
+        plan = self.header.realise(frame, _friction(table, self.friction), self.conditioning.encode(table))
+        states = self.drivers.drive(plan, seed=seed, progress=progress or Silent())
+        made = Scenes(states=states, present=plan.present, sizes=plan.sizes, kinds=plan.kinds, road=plan.road,
+                      table=table, entities=np.arange(len(table), dtype=np.int64), shape=self.header.shape)
+        return nearest_first(made)
+
+    def scores(self, scenes: Scenes) -> NDArray[np.float64]:
+        """Mean log-likelihood [n] of each scene's drive given its own header: for attacks, private."""
+        return self.drivers.scores(scenes.states, self.plan(scenes))
+
+    def plan(self, scenes: Scenes) -> Plan:
+        """What is going to happen in given scenes, as the drivers would have been told it."""
+        table = scenes.table[self.listing.names].reset_index(drop=True)
+        frame = pd.concat([table, self.header.describe(scenes)], axis=1)
+        return _as_recorded(self.header.realise(frame, _friction(table, self.friction),
+                                                self.conditioning.encode(table)), scenes)
+
+    @property
+    def history(self) -> dict[str, Any]:
+        """How both were trained; the drivers' phases come first."""
+        return {**self.drivers.history, "header": self.rows.history}
+
+    def save(self, folder: Path) -> None:
+        """Write everything into a folder (private)."""
+        folder.mkdir(parents=True, exist_ok=True)
+        self.rows.save(folder / HEADER)
+        self.drivers.save(folder / DRIVERS)
+        described = {"header": self.header.to_json(), "conditioning": self.conditioning.to_json(),
+                     "listing": self.listing.to_json(), "friction": [list(pair) for pair in self.friction]}
+        (folder / SCENES).write_text(json.dumps(described, ensure_ascii=False) + "\n", encoding="utf-8")
+
+    @classmethod
+    def load(cls, folder: Path, device: str = "cpu") -> SceneGenerator:
+        """Read what :meth:`save` wrote, onto any device."""
+        from synth.driving.model import DriverModel
+        from synth.tabular.generator import TableGenerator
+
+        said = json.loads((folder / SCENES).read_text(encoding="utf-8"))
+        return cls(TableGenerator.load(folder / HEADER, device), DriverModel.load(folder / DRIVERS, device),
+                   Header.from_json(said["header"]), Conditioning.from_json(said["conditioning"]),
+                   TableSchema.from_json(said["listing"]), tuple((a, float(b)) for a, b in said["friction"]))
+
+
+def nearest_first(scenes: Scenes) -> Scenes:
+    """The same scenes with the slots after the ego vehicle in the order of distance at the first step."""
+    from dataclasses import replace
+
+    apart = np.hypot(*np.moveaxis(scenes.states[:, :, 0, :2] - scenes.states[:, :1, 0, :2], -1, 0))
+    apart = np.where(scenes.present, apart, np.inf)
+    apart[:, EGO] = -1.0
+    order = np.argsort(apart, axis=1, kind="stable")
+    states = np.take_along_axis(scenes.states, order[..., None, None], 1)
+    states[..., S] -= states[:, :1, :1, S] * 0  # the ego vehicle starts at 0 already
+    return replace(scenes, states=states, present=np.take_along_axis(scenes.present, order, 1),
+                   sizes=np.take_along_axis(scenes.sizes, order[..., None], 1),
+                   kinds=np.take_along_axis(scenes.kinds, order, 1))
+
+
+def _as_recorded(plan: Plan, scenes: Scenes) -> Plan:
+    """A plan that starts exactly as the scenes do."""
+    from dataclasses import replace
+
+    return replace(plan, start=scenes.states[:, :, 0].copy(), present=scenes.present, sizes=scenes.sizes,
+                   kinds=scenes.kinds, road=scenes.road)
+
+
+def _friction(table: pd.DataFrame, friction: tuple[tuple[str, float], ...]) -> NDArray[np.float32]:
+    known = dict(friction)
+    if "weather" not in table or not known:
+        return np.full(len(table), FRICTION, np.float32)
+    return table["weather"].map(known).fillna(FRICTION).to_numpy(dtype=np.float32)
+
+
+def _classes(table: pd.DataFrame) -> NDArray[np.int64]:
+    if MANOEUVRE not in table:
+        return np.zeros(len(table), np.int64)
+    return np.asarray(pd.factorize(table[MANOEUVRE])[0] + 1, dtype=np.int64)

@@ -1,0 +1,309 @@
+"""The header of a scene: how it starts and what will happen, as one row of a table, and back.
+
+The row holds gaps and lanes relative to the ego vehicle, never positions; a vehicle's gap is to the nearest one of
+its lane that came before it in the row (else to the ego vehicle's own place along the road), so a start drawn from
+the table has no two vehicles of a lane in one place. What will happen is the event (who, when, how near, how hard)
+and each vehicle's intent: lanes it will change, when it crosses the line, its mean acceleration over a few stretches.
+
+Columns of the ego vehicle begin with ``ego``, of the others with ``v1``, ``v2``, ... in the order of distance.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+from synth.contract.model import Role
+from synth.driving.bicycle import BOUNDS
+from synth.driving.labels import event, lanes
+from synth.driving.plan import SEGMENTS, Plan
+from synth.driving.scenes import EGO, HEADING, LANE_WIDTH, LANES, LENGTH, SPEED, WIDTH, D, Kind, S, Scenes, SceneShape
+from synth.tabular.schema import ColumnSchema, TableSchema
+
+ABSENT, NOBODY = "absent", "nobody"
+FARTHEST_LANE = 2  # lanes to a side that are told apart
+BRAKING = 1.5  # m/s^2: nobody brakes who brakes less
+BRAKE_OVER = 0.6  # s over which braking is measured
+OTHERS = 2  # stretches of the others' profiles; the ego vehicle has SEGMENTS
+SPREAD = 0.03  # m: sizes of a kind that differ by less are one size
+SIZES = {Kind.CAR: (4.6, 1.85), Kind.TRUCK: (12.0, 2.5), Kind.MOTORCYCLE: (2.2, 0.8)}  # m, where none was seen
+
+Floats = NDArray[np.float64]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Header:
+    """How scenes of one recording are put into rows. ``sizes`` (length, width) by kind where all of a kind are alike;
+    ``lengths`` and ``widths`` say whether there are columns for them; ``listed`` are header columns that the listing
+    has under another name: ``speed`` and ``lanes``."""
+
+    shape: SceneShape
+    lane_width: float
+    sizes: tuple[tuple[float, float], ...]
+    lengths: bool
+    widths: bool
+    listed: tuple[str, ...]
+
+    @classmethod
+    def fit(cls, scenes: Scenes, listing: TableSchema) -> Header:
+        """What the recordings have in common."""
+        means, spread = [], np.zeros(2)
+        for kind in Kind:
+            mine = scenes.sizes[scenes.present & (scenes.kinds == kind)].astype(np.float64)
+            means.append(tuple(np.round(mine.mean(0), 2).tolist()) if len(mine) >= 10 else SIZES[kind])
+            if len(mine):
+                spread = np.maximum(spread, mine.std(0))
+        return cls(shape=scenes.shape, lane_width=round(float(np.median(scenes.road[:, LANE_WIDTH])), 3),
+                   sizes=tuple((float(a), float(b)) for a, b in means), lengths=bool(spread[0] > SPREAD),
+                   widths=bool(spread[1] > SPREAD), listed=tuple(n for n in ("speed", "lanes") if n in listing.names))
+
+    # -- columns ----------------------------------------------------------------------------------------
+
+    def vehicle(self, slot: int) -> str:
+        """What the columns of a slot begin with."""
+        return "ego" if slot == EGO else f"v{slot}"
+
+    def schema(self) -> TableSchema:
+        """The header's own columns, to follow those of the listing."""
+        numbers, labels = self._columns()
+        made = {name: ColumnSchema(name=name, role=Role.CATEGORICAL, nullable=False, values=values)
+                for name, values in labels.items()}
+        made |= {name: ColumnSchema(name=name, role=Role.NUMERIC, nullable=nullable, decimals=decimals)
+                 for name, (nullable, decimals) in numbers.items()}
+        return TableSchema(columns=tuple(made[name] for name in self._order()))
+
+    def _columns(self) -> tuple[dict[str, tuple[bool, int]], dict[str, tuple[str, ...]]]:
+        count = self.shape.vehicles
+        slots = tuple(self.vehicle(i) for i in range(count))
+        numbers: dict[str, tuple[bool, int]] = {"onset": (True, 2), "room": (True, 2), "depth": (True, 2),
+                                                "brake": (True, 2)}
+        labels: dict[str, tuple[str, ...]] = {"actor": (NOBODY, *slots), "braker": (NOBODY, *slots)}
+        sides = range(-FARTHEST_LANE, FARTHEST_LANE + 1)
+        for slot, name in enumerate(slots):
+            other = slot != EGO
+            labels[f"{name} kind"] = tuple(kind.name.lower() for kind in Kind)
+            labels[f"{name} turn"] = tuple(f"{turn:+d}" for turn in sides)
+            if other:
+                labels[f"{name} where"] = (ABSENT, *(f"{side:+d} {end}" for side in sides
+                                                     for end in ("behind", "ahead")))
+                numbers[f"{name} gap"] = (True, 2)
+                numbers[f"{name} closing"] = (True, 2)
+            else:
+                labels["ego lane"] = tuple(str(i) for i in range(8))
+                if "speed" not in self.listed:
+                    numbers["ego speed"] = (False, 2)
+                if "lanes" not in self.listed:
+                    numbers["road lanes"] = (False, 0)
+            for part, wanted in (("length", self.lengths), ("width", self.widths)):
+                if wanted:
+                    numbers[f"{name} {part}"] = (other, 2)
+            numbers |= {f"{name} {part}": (other, 3) for part in ("offset", "drift")}
+            numbers[f"{name} cross"] = (True, 2)
+            numbers |= {f"{name} a{i}": (other, 3) for i in range(OTHERS if other else SEGMENTS)}
+        return numbers, labels
+
+    def _order(self) -> list[str]:
+        numbers, labels = self._columns()
+        mine: list[str] = []
+        for slot in range(self.shape.vehicles):
+            name = self.vehicle(slot)
+            parts = (["road lanes", "ego lane", "ego speed"] if slot == EGO else [f"{name} where"])
+            parts += [f"{name} {part}" for part in (
+                "kind", "length", "width", "gap", "closing", "offset", "drift", "turn", "cross",
+                *(f"a{i}" for i in range(SEGMENTS)))]
+            mine += [part for part in parts if part in numbers or part in labels]
+        return ["actor", "onset", "room", "braker", "depth", "brake", *mine]
+
+    # -- scenes to rows ---------------------------------------------------------------------------------
+
+    def describe(self, scenes: Scenes) -> pd.DataFrame:
+        """The header's columns of recorded scenes, a working frame."""
+        n, count = scenes.present.shape
+        states, there = scenes.states.astype(np.float64), scenes.present
+        dt, steps = scenes.shape.dt, scenes.shape.steps
+        lane, found = lanes(scenes).astype(np.int64), event(scenes)
+        cells: dict[str, Any] = {}
+        rows = np.arange(n)
+        slots = np.array([self.vehicle(i) for i in range(count)], dtype=object)
+
+        def named(slot: NDArray[Any]) -> NDArray[Any]:
+            return np.asarray(np.where(slot < 0, NOBODY, slots[np.maximum(slot, 0)]), dtype=object)
+
+        actor = found.actor.astype(np.int64)
+        cells["actor"] = named(actor)
+        calm = np.isin(found.label, ("free", "follow"))
+        cells["onset"] = np.where((actor < 0) | calm, np.nan, found.step * dt)
+        centre = states[rows, np.maximum(actor, 0), found.step, S] - states[rows, EGO, found.step, S]
+        length = scenes.sizes[..., LENGTH].astype(np.float64)
+        room = np.abs(centre) - (length[rows, np.maximum(actor, 0)] + length[:, EGO]) / 2
+        cells["room"] = np.where(actor > 0, room, np.nan)
+        over = min(max(round(BRAKE_OVER / dt), 1), steps - 1)
+        loss = (states[..., :-over, SPEED] - states[..., over:, SPEED]) / (over * dt)
+        loss = np.where(there[..., None], loss, -np.inf)
+        hardest = loss.max(-1)
+        braker = np.where((found.label == "hard_brake") & (actor >= 0), actor, hardest.argmax(1))
+        depth, when = hardest[rows, braker], loss[rows, braker].argmax(-1)
+        hard = depth >= BRAKING
+        cells["braker"] = named(np.where(hard, braker, -1))
+        cells["depth"], cells["brake"] = np.where(hard, depth, np.nan), np.where(hard, when * dt, np.nan)
+
+        first, last = lane[..., 0], lane[..., -1]
+        turn = np.where(there, np.clip(last - first, -FARTHEST_LANE, FARTHEST_LANE), 0)
+        changed = lane != first[..., None]
+        cross = np.where((turn != 0) & there, changed.argmax(-1) * dt, np.nan)
+        offset = states[..., 0, D] - (first + 0.5) * scenes.road[:, None, LANE_WIDTH]
+        drift = states[..., 0, SPEED] * np.sin(states[..., 0, HEADING])
+        reference = _chain(states[..., 0, S], length, first, there)
+        for slot in range(count):
+            name, on = self.vehicle(slot), there[:, slot]
+            cells[f"{name} kind"] = np.array([Kind(k).name.lower() for k in Kind], dtype=object)[scenes.kinds[:, slot]]
+            cells[f"{name} turn"] = np.array([f"{t:+d}" for t in turn[:, slot]], dtype=object)
+            cells[f"{name} length"], cells[f"{name} width"] = (np.where(on, scenes.sizes[:, slot, i], np.nan)
+                                                               for i in (LENGTH, WIDTH))
+            parts = {"offset": offset, "drift": drift, "cross": cross}
+            cells |= {f"{name} {part}": np.where(on, values[:, slot], np.nan) for part, values in parts.items()}
+            pieces = SEGMENTS if slot == EGO else OTHERS
+            at = np.round(np.linspace(0, steps - 1, pieces + 1)).astype(int)
+            speed = states[:, slot, at, SPEED]
+            for i in range(pieces):
+                mean = (speed[:, i + 1] - speed[:, i]) / ((at[i + 1] - at[i]) * dt)
+                cells[f"{name} a{i}"] = np.where(on, mean, np.nan)
+            if slot == EGO:
+                cells["ego lane"] = np.array([str(i) for i in np.clip(first[:, EGO], 0, 7)], dtype=object)
+                cells["ego speed"], cells["road lanes"] = states[:, EGO, 0, SPEED], scenes.road[:, LANES]
+                continue
+            side = np.clip(first[:, slot] - first[:, EGO], -FARTHEST_LANE, FARTHEST_LANE)
+            ahead = states[:, slot, 0, S] > states[:, EGO, 0, S]
+            cells[f"{name} where"] = np.array([f"{a:+d} {'ahead' if b else 'behind'}" if c else ABSENT
+                                               for a, b, c in zip(side, ahead, on, strict=True)], dtype=object)
+            gap, mate = reference[slot]
+            cells[f"{name} gap"] = np.where(on, np.maximum(gap, 0.0), np.nan)
+            other = states[rows, mate, 0, SPEED]
+            cells[f"{name} closing"] = np.where(on, states[:, slot, 0, SPEED] - other, np.nan)
+        schema = self.schema()
+        return pd.DataFrame({c.name: pd.Series(cells[c.name], dtype="float64" if c.is_number else "str")
+                             for c in schema.columns})
+
+    # -- rows to scenes ---------------------------------------------------------------------------------
+
+    def realise(self, frame: pd.DataFrame, friction: NDArray[np.float32], condition: NDArray[np.float32]) -> Plan:
+        """The plan of each row of a frame with the listing's and the header's columns; whatever the row says, the
+        vehicles are on the road, and those of a lane are apart."""
+        n, count = len(frame), self.shape.vehicles
+
+        def number(name: str, default: float = 0.0) -> Floats:
+            if name not in frame:
+                return np.full(n, default)
+            return np.nan_to_num(frame[name].to_numpy(dtype=np.float64), nan=default)
+
+        road_lanes = np.clip(np.round(_numeric(frame["lanes" if "lanes" in self.listed else "road lanes"])), 1, 8)
+        speed_ego = np.clip(_numeric(frame["speed" if "speed" in self.listed else "ego speed"]), 0, BOUNDS.speed)
+        states, sizes = np.zeros((n, count, 4)), np.zeros((n, count, 2))
+        there, kinds = np.zeros((n, count), bool), np.zeros((n, count), np.int8)
+        lane = np.zeros((n, count), np.int64)
+        turn, cross = np.zeros((n, count)), np.full((n, count), np.nan)
+        profile = np.full((n, count, SEGMENTS), np.nan)
+        names = {kind.name.lower(): int(kind) for kind in Kind}
+        known = np.array(self.sizes)
+        for slot in range(count):
+            name = self.vehicle(slot)
+            kind = frame[f"{name} kind"].map(names).fillna(0).to_numpy(dtype=np.int8)
+            where = frame[f"{name} where"].fillna(ABSENT).to_numpy(dtype=str) if slot else np.full(n, "+0 ahead")
+            on = where != ABSENT
+            there[:, slot], kinds[:, slot] = on, np.where(on, kind, 0)
+            for i, (part, least) in enumerate((("length", 1.5), ("width", 0.5))):
+                column = f"{name} {part}"
+                own = frame[column].to_numpy(dtype=np.float64) if column in frame else np.full(n, np.nan)
+                sizes[:, slot, i] = np.where(np.isfinite(own), np.maximum(own, least), known[kind, i])
+            if slot == EGO:
+                lane[:, EGO] = np.clip(frame["ego lane"].to_numpy(dtype=str).astype(np.int64), 0, road_lanes - 1)
+                states[:, EGO, SPEED] = speed_ego
+            else:
+                side = np.array([int(w.split()[0]) if w != ABSENT else 0 for w in where])
+                ahead = np.array([w.endswith("ahead") for w in where])
+                lane[:, slot] = np.clip(lane[:, EGO] + side, 0, road_lanes - 1)
+                gap, closing = np.maximum(number(f"{name} gap", 30.0), 0.0), number(f"{name} closing")
+                states[:, slot, S], mate = _place(states[..., S], sizes[..., LENGTH], lane, there, slot, ahead, gap)
+                states[:, slot, SPEED] = np.clip(states[np.arange(n), mate, SPEED] + closing, 0, BOUNDS.speed)
+            room = np.maximum(0.0, (self.lane_width - sizes[:, slot, WIDTH]) / 2 + 0.9)
+            offset = np.clip(number(f"{name} offset"), -room, room)
+            half, edge = sizes[:, slot, WIDTH] / 2, road_lanes * self.lane_width
+            states[:, slot, D] = np.clip((lane[:, slot] + 0.5) * self.lane_width + offset, half, edge - half)
+            fast = np.maximum(states[:, slot, SPEED], 1.0)
+            states[:, slot, HEADING] = np.arcsin(np.clip(number(f"{name} drift") / fast, -0.3, 0.3))
+            moved = frame[f"{name} turn"].fillna("+0").to_numpy(dtype=str).astype(np.int64)
+            turn[:, slot] = np.clip(lane[:, slot] + moved, 0, road_lanes - 1) - lane[:, slot]
+            cross[:, slot] = np.where(turn[:, slot] != 0, number(f"{name} cross", 4.0), np.nan)
+            pieces = SEGMENTS if slot == EGO else OTHERS
+            for i in range(SEGMENTS):
+                profile[:, slot, i] = number(f"{name} a{i * pieces // SEGMENTS}", np.nan)
+            states[:, slot] *= on[:, None]
+            sizes[:, slot] *= on[:, None]
+        slots = {self.vehicle(i): i for i in range(count)}
+
+        def who(name: str) -> NDArray[np.int64]:
+            slot = frame[name].map(slots).fillna(-1).to_numpy(dtype=np.int64)
+            return np.where((slot >= 0) & there[np.arange(n), np.maximum(slot, 0)], slot, -1)
+
+        braker, actor = who("braker"), who("actor")
+        return Plan(start=states.astype(np.float32), present=there, sizes=sizes.astype(np.float32), kinds=kinds,
+                    road=np.stack([road_lanes, np.full(n, self.lane_width)], 1).astype(np.float32), friction=friction,
+                    turn=turn.astype(np.float32), cross=cross.astype(np.float32), profile=profile.astype(np.float32),
+                    actor=actor, onset=np.where(actor >= 0, number("onset", np.nan), np.nan).astype(np.float32),
+                    room=np.where(actor > 0, number("room", np.nan), np.nan).astype(np.float32), braker=braker,
+                    depth=np.where(braker >= 0, number("depth", np.nan), np.nan).astype(np.float32),
+                    brake=np.where(braker >= 0, number("brake", np.nan), np.nan).astype(np.float32),
+                    condition=condition)
+
+    def to_json(self) -> dict[str, Any]:
+        """Plain data."""
+        shape = {"vehicles": self.shape.vehicles, "steps": self.shape.steps, "rate": self.shape.rate}
+        return {"shape": shape, "lane_width": self.lane_width, "sizes": [list(size) for size in self.sizes],
+                "lengths": self.lengths, "widths": self.widths, "listed": list(self.listed)}
+
+    @classmethod
+    def from_json(cls, data: dict[str, Any]) -> Header:
+        """The inverse of :meth:`to_json`."""
+        return cls(shape=SceneShape(**data["shape"]), lane_width=data["lane_width"],
+                   sizes=tuple((a, b) for a, b in data["sizes"]), lengths=data["lengths"], widths=data["widths"],
+                   listed=tuple(data["listed"]))
+
+
+def _numeric(column: pd.Series) -> Floats:
+    """A number column, or a label column of printed numbers; what is neither is its first usable value."""
+    values = pd.to_numeric(column, errors="coerce").to_numpy(dtype=np.float64)
+    return np.nan_to_num(values, nan=float(values[np.isfinite(values)][0]) if np.isfinite(values).any() else 1.0)
+
+
+def _mates(s: Floats, lane: NDArray[np.int64], there: NDArray[np.bool_], slot: int, ahead: NDArray[np.bool_]
+           ) -> NDArray[np.int64]:
+    """Slot before ``slot`` that its gap is measured from: the outermost of its lane on its side; -1 nobody's."""
+    same = there[:, :slot] & (lane[:, :slot] == lane[:, slot, None])
+    key = np.where(same, np.where(ahead[:, None], s[:, :slot], -s[:, :slot]), -np.inf)
+    return np.where(same.any(1), key.argmax(1), -1)
+
+
+def _chain(s: Floats, length: Floats, lane: NDArray[np.int64], there: NDArray[np.bool_]
+           ) -> dict[int, tuple[Floats, NDArray[np.int64]]]:
+    """For each slot after the ego vehicle: (gap, slot whose speed its own is compared with)."""
+    out, rows = {}, np.arange(len(s))
+    for slot in range(1, s.shape[1]):
+        ahead = s[:, slot] > s[:, EGO]
+        mate = _mates(s, lane, there, slot, ahead)
+        whom = np.maximum(mate, 0)
+        away = np.where(ahead, 1, -1) * (s[:, slot] - s[rows, whom])
+        out[slot] = (np.where(mate < 0, away, away - (length[rows, whom] + length[:, slot]) / 2), whom)
+    return out
+
+
+def _place(s: Floats, length: Floats, lane: NDArray[np.int64], there: NDArray[np.bool_], slot: int,
+           ahead: NDArray[np.bool_], gap: Floats) -> tuple[Floats, NDArray[np.int64]]:
+    """The inverse: where the vehicle in ``slot`` is along the road, and whom it was placed by."""
+    mate = _mates(s, lane, there, slot, ahead)
+    whom, rows = np.maximum(mate, 0), np.arange(len(s))
+    way = gap + np.where(mate < 0, 0.0, (length[rows, whom] + length[:, slot]) / 2)
+    return s[rows, whom] + np.where(ahead, way, -way), whom

@@ -1,0 +1,45 @@
+"""Closing the loop: every vehicle looks, decides and moves, and the next look is at where all of them went."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+from synth.driving.bicycle import advance, controls
+from synth.driving.features import features
+from synth.driving.networks.policy import Policy
+from synth.driving.plan import Facts
+from synth.driving.tokens import draw, relaxed
+
+JERK = 45.0  # m/s^3
+
+
+def roll_out(policy: Policy, start: Tensor, facts: Facts, dt: float, *, rng: torch.Generator | None = None,
+             temperature: float | None = None) -> Tensor:
+    """States [B, T, K, 4] from the first ones [B, K, 4]; steps as many as the schedule has.
+
+    With a ``temperature`` the draws are softened so that gradients flow through the whole drive (and chance comes from
+    torch's global generator); without one they are exact and ``rng`` is the only chance. Empty slots stay 0.
+    """
+    there = facts.present.unsqueeze(-1)
+    state = start * there
+    used = torch.zeros_like(state[..., :2])
+    still, memory = policy.begin(facts.static)
+    states = [state]
+    along, _ = policy.sizes
+    for t in range(facts.schedule.shape[1] - 1):
+        logits, memory = policy.step(features(state, used, facts, facts.schedule[:, t]), still, memory)
+        parts = logits.split([along, logits.shape[-1] - along], -1)
+        chosen = []
+        for part, edges in zip(parts, (policy.along, policy.across), strict=True):
+            if temperature is None:
+                chosen.append(draw(part, edges, torch.rand(part.shape[:-1], generator=rng, device=part.device)))
+            else:
+                chosen.append(relaxed(part, edges, torch.rand_like(part), torch.rand_like(part[..., 0]), temperature))
+        if t:  # brakes take time to grip
+            chosen[0] = torch.minimum(torch.maximum(chosen[0], used[..., 0] - JERK * dt), used[..., 0] + JERK * dt)
+        after = advance(state, torch.stack(chosen, -1), facts.friction, dt) * there
+        used = controls(state, after, dt) * there
+        state = after
+        states.append(state)
+    return torch.stack(states, 1)
