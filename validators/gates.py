@@ -40,6 +40,13 @@ class Gate:
 
 
 GATES: dict[str, tuple[Gate, ...]] = {
+    "driving": (
+        Gate("contract", "validators.driving.contract"),
+        Gate("fidelity", "validators.driving.fidelity"),
+        Gate("diversity", "validators.driving.diversity"),
+        Gate("downstream", "validators.driving.downstream"),
+        Gate("leakage", "validators.driving.leakage"),
+    ),
     "medical": (
         Gate("contract", "validators.medical.contract"),
         Gate("fidelity", "validators.medical.fidelity"),
@@ -57,7 +64,9 @@ GATES: dict[str, tuple[Gate, ...]] = {
 }
 
 
-PANELS = {"medical": "validators.medical.leakage.PANEL", "tabular": "validators.attacks.ATTACKS"}
+PANELS = {"driving": "validators.driving.leakage.PANEL",
+          "medical": "validators.medical.leakage.PANEL",
+          "tabular": "validators.attacks.ATTACKS"}
 
 
 def gates(domain: str) -> tuple[Gate, ...]:

@@ -1,0 +1,148 @@
+"""Membership inference by entity: do synthetic scenes, or the private model's scores, give away who was recorded?
+
+The attacks on tables work on kinematic summaries; two more compare aligned drives. All scenes of an entity (driver or
+trip) are taken together. A private model's score of a scene bounds what its theft would tell (Hayes et al., LOGAN,
+PoPETs 2019).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+
+import numpy as np
+from numpy.typing import NDArray
+
+from synth.driving.evidence import SceneEvidence
+from synth.driving.scenes import Scenes
+from synth.seeds import derive, generator
+from synth.tabular.evidence import PARTS
+from validators import statistics as st
+from validators.attacks import ATTACKS, View
+from validators.driving.aligned import match
+from validators.driving.arms import joined, thinned
+from validators.driving.fidelity import summed
+from validators.driving.summaries import Axes
+from validators.finding import Finding, Verdict
+from validators.leakage import Half, by_person, worst_attack
+from validators.nearness import nearness
+
+SCENES = 2_000  # of members, and synthetic ones, that attacks work with
+MEMBERS_PER_OTHER = 3  # more members than others only sharpens the bounds
+ENTITIES = 60  # of each side from which on an entity's scenes are taken together
+AXES = 24  # principal axes of the summaries
+_WORDS = ("members from train, others from holdout and reference; the scenes of an entity taken together where there "
+          f"are {ENTITIES} entities")
+
+
+@dataclass(frozen=True, eq=False)
+class Side:
+    """Members, others, and what the attacker has: scenes of an untouched part and the synthetic ones."""
+
+    members: Scenes
+    others: Scenes
+    known: Scenes
+    synthetic: Scenes
+
+
+def sides(evidence: SceneEvidence) -> tuple[Side, Side]:
+    """Holdout and reference take turns at being the others and what the attacker knows."""
+    rng = generator(evidence.seed, "membership", "scenes")
+    most = max(len(evidence.holdout), len(evidence.reference))
+    members = thinned(evidence.train, min(SCENES, MEMBERS_PER_OTHER * most), rng)
+    synthetic = thinned(evidence.synthetic, SCENES, rng)
+    one, two = (thinned(p, SCENES // 2, rng) for p in (evidence.holdout, evidence.reference))
+    return Side(members, one, two, synthetic), Side(members, two, one, synthetic)
+
+
+Scores = list[tuple[str, NDArray[np.float64], NDArray[np.float64]]]  # name, one score a member's scene, one an other's
+
+
+def view(scenes: Scenes, axes: Axes) -> View:
+    """Scenes as the attacks see them."""
+    data = summed(scenes)
+    return View(axes.of(data), data, np.zeros(data.shape[1], bool))
+
+
+def _black_box(side: Side, seed: int) -> Scores:
+    """What synthetic scenes tell, by attack."""
+    axes = Axes.fit(summed(side.known), AXES)
+    members, others, known, synthetic = (view(s, axes) for s in (side.members, side.others, side.known,
+                                                                 side.synthetic))
+    scores: Scores = []
+    for name, make in ATTACKS.items():
+        attack = make(derive(seed, "membership", name)).fit(known, synthetic)
+        scores.append((f"{name}, summaries", attack.score(members), attack.score(others)))
+    near = [[match(part, to, relative=False, egos=False).distance[:, 0] for to in (side.synthetic, side.known)]
+            for part in (side.members, side.others)]
+    scores.append(("closest scene, aligned", -near[0][0], -near[1][0]))
+    logs = [np.log(np.maximum(k, 1e-3)) - np.log(np.maximum(s, 1e-3)) for s, k in near]
+    scores.append(("closest scene, aligned, calibrated", logs[0], logs[1]))
+    return scores
+
+
+def _halves(both: tuple[Side, Side], score: Callable[[Side], Scores], seed: int, name: str) -> list[Half]:
+    """Scores with bootstrap weights by entity, one half a side.
+
+    Of many entities an attacker takes each one's scenes together. Of few (recordings whose windows share vehicles join
+    into one entity) each scene is attacked by itself and only the bootstrap goes by entity: it is a vehicle's drive
+    that would be found out.
+    """
+    rng = generator(seed, "membership", "bootstrap", name)
+    few = min(len(np.unique(i.entities)) for s in both for i in (s.members, s.others)) < ENTITIES
+    repeated = any(len(np.unique(i.entities)) < len(i) for s in both for i in (s.members, s.others)) and not few
+    readings = (", mean scene", ", best scene") if repeated else ("",)
+
+    def units(scenes: Scenes) -> NDArray[np.int64]:
+        return np.asarray(scenes.entities if few else np.unique(scenes.entities))
+
+    member_weights = st.entity_weights(units(both[0].members), st.DRAWS, rng)
+    halves = []
+    for side in both:
+        names: list[str] = []
+        members: list[np.ndarray] = []
+        others: list[np.ndarray] = []
+        for attack, of_members, of_others in score(side):
+            names += [attack + reading for reading in readings]
+            members += [of_members] if few else by_person(of_members, side.members.entities, repeated)
+            others += [of_others] if few else by_person(of_others, side.others.entities, repeated)
+        halves.append(Half(np.array(members), np.array(others), member_weights,
+                           st.entity_weights(units(side.others), st.DRAWS, rng), tuple(names)))
+    return halves
+
+
+def membership(evidence: SceneEvidence, *, auc: float, tpr: float, critic: float, significance: float, margin: float,
+               ties: float) -> list[Finding]:
+    """Nearness to train (may veto), the worst attack's AUC and share found, and the private model's AUC."""
+    both = sides(evidence)
+    halves = _halves(both, lambda side: _black_box(side, evidence.seed), evidence.seed, "scenes")
+    how = f"{len(halves[0].names)} attacks with the synthetic scenes and one untouched part, {_WORDS}, both ways " \
+          "averaged; simultaneous 95 % bounds (max-statistic bootstrap by entity); the worst decides"
+    found = [
+        replace(worst_attack(halves, "auc", "leakage.membership.auc", "Membership inference, worst attack", auc),
+                method=how),
+        replace(worst_attack(halves, "tpr", "leakage.membership.tpr",
+                             "Entities found at 1 % false positives, worst attack", tpr), method=how)]
+    return [_nearness(evidence, both[0], significance, margin, ties), *found, _critic(evidence, both, critic)]
+
+
+def _nearness(evidence: SceneEvidence, side: Side, significance: float, margin: float, ties: float) -> Finding:
+    others = joined(side.others, side.known)
+    axes = Axes.fit(np.concatenate([summed(evidence.part(p)) for p in PARTS]), AXES)
+    found = nearness(view(side.members, axes), view(others, axes), view(side.synthetic, axes), side.members.entities,
+                     others.entities, significance=significance, margin=margin, ties=ties, seed=evidence.seed)
+    return replace(found, title="Synthetic scenes closer to train than to untouched scenes (may veto, never justify)")
+
+
+def _critic(evidence: SceneEvidence, both: tuple[Side, Side], limit: float) -> Finding:
+    title = "Membership inference with the private model's score"
+    score = evidence.critic
+    if score is None:
+        return Finding(id="leakage.membership.critic", title=title, verdict=Verdict.INFO, value=None,
+                       method="no score was kept: there is none to steal")
+    halves = _halves(both, lambda s: [("model", score(s.members), score(s.others))], evidence.seed, "critic")
+    found = worst_attack(halves, "auc", "leakage.membership.critic", title, limit)
+    return replace(found, method=f"the private model's own score, {_WORDS}; bootstrap by entity. It stays private: "
+                                 "this bounds what its theft would give away",
+                   remedy=st.remedy(found.verdict, "the model knows its training scenes by heart: train shorter, use "
+                                    "more drivers or a smaller model", None, 1, "entities"))
