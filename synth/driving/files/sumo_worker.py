@@ -40,7 +40,7 @@ def main() -> None:
 
 def simulate(given: Any, networks: list[str]) -> dict[str, np.ndarray]:
     """What SUMO says of each scene: ``collisions`` [n], ``min_ttc`` [n] s, ``drac`` [n], ``error`` [n] m."""
-    import libsumo  # type: ignore[import-untyped]
+    import libsumo
 
     states, present, sizes, which = (np.asarray(given[name]) for name in ("states", "present", "sizes", "which"))
     found = {"collisions": np.zeros(len(states), bool), "min_ttc": np.full(len(states), np.inf),
