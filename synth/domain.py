@@ -16,9 +16,11 @@ from synth.contract import Contract
 from synth.errors import UserError
 from synth.progress import Progress
 
-_MODULES = {"medical": "synth.medical.plug", "tabular": "synth.tabular.plug"}
+_MODULES = {"driving": "synth.driving.plug", "medical": "synth.medical.plug", "tabular": "synth.tabular.plug"}
 _FALLBACK = "tabular"  # what data is taken for that no other domain recognises
-RECIPES = {"medical": "medical/r3", "tabular": "tabular/conditional-gan"}  # what trains where a contract names none
+BLOCKS = ("pixels", "traffic")  # of a contract, each for the domains that read it
+RECIPES = {  # what trains where a contract names none
+    "driving": "driving/closed-loop", "medical": "medical/r3", "tabular": "tabular/conditional-gan"}
 
 
 @dataclass(frozen=True)
@@ -101,7 +103,7 @@ def domain(name: str) -> Domain:
 def fitting(contract: Contract) -> Domain:
     """The plug for a contract; a :class:`UserError` if the contract lacks the plug's blocks or has another's."""
     plug = domain(contract.domain)
-    for block in ("pixels",):
+    for block in BLOCKS:
         given = getattr(contract, block) is not None
         if given != (block in plug.blocks):
             raise UserError(

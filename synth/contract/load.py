@@ -15,7 +15,8 @@ The rest are ``customProperties`` called ``synthesis.*`` (:data:`synth.contract.
 
 * contract: ``domain``, ``licence``, ``k`` (below 10: ``{limit, reason}``), ``split {train, holdout,
   reference}``, ``training {recipe, maxRows, effort, options}``, ``gates {gate: {key: {limit, reason}}}``,
-  ``budget {epsilon, delta}``, ``rows``, ``maxAttempts``, ``pixels`` (:mod:`synth.contract.pixels`);
+  ``budget {epsilon, delta}``, ``rows``, ``maxAttempts``, ``pixels`` (:mod:`synth.contract.pixels`),
+  ``traffic`` (:mod:`synth.contract.traffic`);
 * schema: ``entity``, ``target``, ``task``, ``conditions [column]``, ``constraints`` (a list of
   ``inequality {low, high, strict}``, ``fixedCombinations [column]``, ``sum {total, parts}``);
 * column: ``role``, ``privacy``, ``values``, ``missingCodes``, ``decimals``, ``boundsConfirmed``,
@@ -37,6 +38,7 @@ from synth.contract.model import Column, Contract, Task
 from synth.contract.pixels import pixels
 from synth.contract.sections import plain
 from synth.contract.settings import Notes, Settings
+from synth.contract.traffic import traffic
 from synth.domain import RECIPES
 from synth.errors import Problems, UserError
 
@@ -89,7 +91,7 @@ def _contract(notes: Notes, digest: str) -> Contract:
         rows=settings.whole("rows", None, 1),
         max_attempts=settings.whole("maxAttempts", 3, 1, 100) or 3,
         retention_until=_retention(notes, data), reviewers=_reviewers(data.get("team")),
-        pixels=pixels(notes, settings), raw=data)
+        pixels=pixels(notes, settings), traffic=traffic(notes, settings), raw=data)
     rules.check(notes, contract, about, data)
     if notes.problems:
         raise Problems(notes.problems)

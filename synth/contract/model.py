@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from synth.contract.pixels import Pixels
+    from synth.contract.traffic import Traffic
 
 DEFAULT_K = 10  # entities; a contract that goes lower says why
 
@@ -188,6 +189,7 @@ class Contract:
     licence: str = ""
     purpose: str = ""
     pixels: Pixels | None = None  # for domains of images
+    traffic: Traffic | None = None  # for domains of recorded traffic
     raw: dict[str, Any] = field(default_factory=dict, compare=False, repr=False)  # ODCS document as parsed
 
     def column(self, name: str) -> Column:

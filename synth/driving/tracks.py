@@ -135,8 +135,8 @@ def _vehicle(states: pd.DataFrame, rows: NDArray[np.int64], time: NDArray[np.flo
     """(first step, x y heading speed [4, t], lanes [t], (length, width), kind) on the clock of ``rate``."""
     kind: Kind | None = Kind.CAR
     if "kind" in states:
-        name = states["kind"].iat[rows[0]]
-        kind = Kind.CAR if pd.isna(name) else kind_of(str(name))
+        name = states["kind"].iloc[rows[:1]].astype(object).tolist()[0]
+        kind = kind_of(name) if isinstance(name, str) else Kind.CAR
     if kind is None:
         refused["not_a_vehicle"] += 1
         return None

@@ -1,0 +1,194 @@
+"""``synthesis.traffic``: what a contract says of the recorded traffic that its scenes are cut from.
+
+The table of such a contract has one row a scene (a window of some seconds round one vehicle). Some of its columns are
+derived (:data:`DERIVED`), the others come with the recordings; this block says how the recordings are read, how large a
+scene is, and what is released.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from enum import StrEnum
+from typing import TYPE_CHECKING, Any
+
+from synth.contract.odcs import did_you_mean
+from synth.contract.settings import Notes, Settings
+
+if TYPE_CHECKING:
+    from synth.driving.scenes import SceneShape
+
+_KEYS = ("format", "columns", "units", "vehicles", "seconds", "rate", "stride", "lanes", "laneWidth", "friction",
+         "eachTrackIsADriver", "release", "scenarioFiles")
+DERIVED = ("manoeuvre", "lanes", "density", "speed", "min_ttc")  # columns of the listing that are made, not read
+STATES = ("time", "track", "x", "y", "heading", "speed", "length", "width", "kind", "lane", "recording")
+NEEDED = ("time", "track", "x", "y")  # of STATES; without a heading or a speed they follow from the path
+UNITS = {"length": ("m", "ft"), "speed": ("m/s", "km/h", "mph", "ft/s"), "angle": ("rad", "deg"), "time": ("s", "ms")}
+RELEASES = ("argoverse2", "openscenario", "commonroad", "sumo", "telemetry")
+VEHICLES, SECONDS, RATE = (1, 16), (1.0, 60.0), (1.0, 25.0)
+MOST_STEPS = 256  # of a scene
+FRICTION = 0.9  # of a dry road
+
+
+class RecordingFormat(StrEnum):
+    """How the recordings are written."""
+
+    TABLE = "table"  # CSV or Parquet with the contract's own columns
+    NGSIM = "ngsim"  # CSV, feet, 10 Hz
+    LEVELX = "levelx"  # the highD and inD families of CSV files
+    ARGOVERSE2 = "argoverse2"  # motion forecasting, Parquet
+    COMMONROAD = "commonroad"  # XML
+    FCD = "fcd"  # SUMO's floating car data, XML
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Units:
+    """Of the recordings' numbers; a table's alone, the other formats say theirs."""
+
+    length: str = "m"
+    speed: str = "m/s"
+    angle: str = "rad"
+    time: str = "s"
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Traffic:
+    """The traffic of a data set of scenes."""
+
+    format: RecordingFormat = RecordingFormat.TABLE
+    columns: tuple[tuple[str, str], ...] = ()  # (one of STATES, the table's column); STATES not named: the same name
+    units: Units = field(default_factory=Units)
+    vehicles: int = 4  # the ego vehicle included
+    seconds: float = 8.0
+    rate: float = 5.0  # Hz that scenes have; recordings have it or a higher one
+    stride: float = 2.0  # s from one window to the next
+    lanes: int | None = None  # of each direction, where the recordings do not say
+    lane_width: float | None = None  # m
+    friction: tuple[tuple[str, float], ...] = ()  # value of the weather column, coefficient of friction
+    each_track_is_a_driver: bool = False  # asserted by a person where no column names a driver or trip
+    release: tuple[str, ...] = ("argoverse2", "openscenario", "commonroad", "sumo")
+    scenario_files: int = 100  # released scenes that also have files of their own (XML); the tables hold all
+    line: int = field(default=0, compare=False)
+
+    @property
+    def steps(self) -> int:
+        """Of a scene."""
+        return round(self.seconds * self.rate)
+
+    @property
+    def stride_steps(self) -> int:
+        """Steps from one window to the next."""
+        return max(1, round(self.stride * self.rate))
+
+    @property
+    def shape(self) -> SceneShape:
+        """How large a scene is."""
+        from synth.driving.scenes import SceneShape
+
+        return SceneShape(vehicles=self.vehicles, steps=self.steps, rate=self.rate)
+
+    def column(self, state: str) -> str:
+        """The table's column for one of STATES."""
+        return dict(self.columns).get(state, state)
+
+    def mu(self, weather: str | None) -> float:
+        """Coefficient of friction under a weather; a dry road's where the contract says nothing."""
+        return dict(self.friction).get(weather or "", FRICTION)
+
+
+def traffic(notes: Notes, settings: Settings) -> Traffic | None:
+    """The block of a contract, ``None`` if it has none; problems go to ``notes``."""
+    value, place = settings.get("traffic")
+    if value is None:
+        return None
+    found = notes.keys(place, value, _KEYS, "'synthesis.traffic'")
+    before = len(notes.problems)
+    said: dict[str, Any] = {"line": notes.document.line(place)}
+    if "format" in found:
+        try:
+            said["format"] = RecordingFormat(found["format"])
+        except ValueError:
+            notes.add("unknown format of the recordings", (*place, "format"),
+                      did_you_mean(str(found["format"]), list(RecordingFormat)))
+    _columns(notes, found.get("columns"), (*place, "columns"), said)
+    _units(notes, found.get("units"), (*place, "units"), said)
+    for key, name, (low, high), whole in (
+            ("vehicles", "vehicles", VEHICLES, True), ("seconds", "seconds", SECONDS, False),
+            ("rate", "rate", RATE, False), ("stride", "stride", (0.2, 600.0), False), ("lanes", "lanes", (1, 12), True),
+            ("laneWidth", "lane_width", (2.4, 5.0), False), ("scenarioFiles", "scenario_files", (0, 50_000), True)):
+        if key in found:
+            number = notes.number((*place, key), found[key], f"{key!r} of the traffic")
+            if number is not None and (not low <= number <= high or (whole and number != int(number))):
+                notes.add(f"{key!r} of the traffic must be a {'whole ' if whole else ''}number from {low:g} to "
+                          f"{high:g}", (*place, key), "correct it")
+            elif number is not None:
+                said[name] = int(number) if whole else float(number)
+    _friction(notes, found.get("friction"), (*place, "friction"), said)
+    if "eachTrackIsADriver" in found:
+        if not isinstance(found["eachTrackIsADriver"], bool):
+            notes.add("'eachTrackIsADriver' of the traffic must be true or false", (*place, "eachTrackIsADriver"),
+                      "write true or false")
+        else:
+            said["each_track_is_a_driver"] = found["eachTrackIsADriver"]
+    _release(notes, found.get("release"), (*place, "release"), said)
+    if len(notes.problems) > before:
+        return None
+    block = Traffic(**said)
+    if not 3 <= block.steps <= MOST_STEPS:
+        notes.add(f"a scene of {block.steps} steps is not between 3 and {MOST_STEPS}", place,
+                  "change 'seconds' or 'rate'; steps are their product")
+    if block.format is not RecordingFormat.TABLE and (block.columns or "units" in found):
+        notes.add(f"'columns' and 'units' are for tables; {block.format} has its own", place, "remove them")
+    return block if len(notes.problems) == before else None
+
+
+def _columns(notes: Notes, value: Any, place: Any, said: dict[str, Any]) -> None:
+    if value is None:
+        return
+    found = notes.keys(place, value, STATES, "'columns' of the traffic")
+    for key, name in found.items():
+        if not isinstance(name, str) or not name.strip():
+            notes.add(f"the column for {key!r} must be text", (*place, key), "name a column of the recordings")
+            return
+    if len(set(found.values())) < len(found):
+        notes.add("two of the traffic's 'columns' are the same column", place, "correct one of them")
+    said["columns"] = tuple(found.items())
+
+
+def _units(notes: Notes, value: Any, place: Any, said: dict[str, Any]) -> None:
+    if value is None:
+        return
+    found = notes.keys(place, value, UNITS, "'units' of the traffic")
+    for key, unit in found.items():
+        if unit not in UNITS[key]:
+            notes.add(f"unknown unit of {key}", (*place, key), f"one of {', '.join(UNITS[key])}")
+            return
+    said["units"] = Units(**found)
+
+
+def _friction(notes: Notes, value: Any, place: Any, said: dict[str, Any]) -> None:
+    if value is None:
+        return
+    if not isinstance(value, dict) or not all(isinstance(k, str) for k in value):
+        notes.add("'friction' of the traffic must be a mapping", place, "e.g. {clear: 0.9, snow: 0.4}")
+        return
+    pairs = []
+    for key, given in value.items():
+        number = notes.number((*place, key), given, f"the friction of {key!r}")
+        if number is not None and not 0.05 <= number <= 1.2:
+            notes.add(f"the friction of {key!r} must be from 0.05 to 1.2", (*place, key), "0.9 is a dry road, 0.3 snow")
+        elif number is not None:
+            pairs.append((key, float(number)))
+    said["friction"] = tuple(pairs)
+
+
+def _release(notes: Notes, value: Any, place: Any, said: dict[str, Any]) -> None:
+    if value is None:
+        return
+    if not isinstance(value, list) or not value or len(set(map(str, value))) < len(value):
+        notes.add("'release' of the traffic must be a list of formats", place, f"some of {', '.join(RELEASES)}")
+        return
+    for i, name in enumerate(value):
+        if name not in RELEASES:
+            notes.add("unknown format of the released files", (*place, i), did_you_mean(str(name), list(RELEASES)))
+            return
+    said["release"] = tuple(value)

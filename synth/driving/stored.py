@@ -1,0 +1,95 @@
+"""Scenes on disk: what the ingest stage leaves for the others, and the synthetic ones in the same form.
+
+    states.npy, present.npy, sizes.npy, kinds.npy, road.npy   arrays of :class:`~synth.driving.scenes.Scenes`
+    shape.json       vehicles, steps, rate
+    table.parquet, schema.json   the listing's modelled columns, rows in the same order
+    entities.npy     int64 [n]; scenes that share a driver or trip, in any number of steps, have the same
+    refused.json     what was put aside, counted by reason
+"""
+
+from __future__ import annotations
+
+import json
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from synth.driving.scenes import Scenes, SceneShape
+from synth.tabular.schema import TableSchema
+from synth.tabular.stored import FrameWriter, StoredTable
+
+ARRAYS = ("states", "present", "sizes", "kinds", "road")
+
+
+@dataclass(frozen=True)
+class StoredScenes:
+    """The scenes of an ingest folder (memory-mapped), with the parts of a split folder."""
+
+    folder: Path
+    table: StoredTable
+    shape: SceneShape
+
+    @classmethod
+    def open(cls, ingested: Path, split: Path | None = None) -> StoredScenes:
+        """Nothing is read but headers and small files."""
+        return cls(folder=ingested, table=StoredTable.open(ingested, split), shape=load_shape(ingested))
+
+    def __len__(self) -> int:
+        return len(self.table)
+
+    @property
+    def schema(self) -> TableSchema:
+        """Of the listing's modelled columns."""
+        return self.table.schema
+
+    def entities(self) -> NDArray[np.int64]:
+        """Opaque groups of drivers, int64 [n]."""
+        return self.table.entities()
+
+    def rows_of(self, part: str) -> NDArray[np.bool_]:
+        """One bool per scene: it is in ``part``."""
+        return self.table.rows_of(part)
+
+    def scenes(self, rows: str | NDArray[np.bool_] | None = None) -> Scenes:
+        """The scenes of a part (its name), or under a mask, or all of them, read into memory."""
+        if rows is None:
+            rows = np.ones(len(self), dtype=bool)
+        chosen = self.rows_of(rows) if isinstance(rows, str) else rows
+        arrays: dict[str, Any] = {name: np.array(_mapped(self.folder, name)[chosen]) for name in ARRAYS}
+        return Scenes(**arrays, table=self.table.read(chosen), entities=self.entities()[chosen], shape=self.shape)
+
+
+def save_arrays(folder: Path, scenes: Scenes) -> None:
+    """The arrays and the shape, without the listing and the entities."""
+    folder.mkdir(parents=True, exist_ok=True)
+    for name in ARRAYS:
+        np.save(folder / f"{name}.npy", getattr(scenes, name))
+    (folder / "shape.json").write_text(json.dumps(asdict(scenes.shape)) + "\n", encoding="utf-8")
+
+
+def write_scenes(folder: Path, scenes: Scenes, schema: TableSchema) -> None:
+    """Scenes of one order (the synthetic ones) in the stored form; :func:`read_scenes` reads them back."""
+    save_arrays(folder, scenes)
+    np.save(folder / "entities.npy", scenes.entities)
+    with FrameWriter(folder / "table.parquet", schema) as writer:
+        writer.write(scenes.table)
+
+
+def read_scenes(folder: Path, schema: TableSchema) -> Scenes:
+    """What :func:`write_scenes` wrote; the states stay on disk until they are used."""
+    arrays: dict[str, Any] = {name: _mapped(folder, name) for name in ARRAYS}
+    return Scenes(**arrays, table=StoredTable(folder / "table.parquet", schema).read(),
+                  entities=np.load(folder / "entities.npy", allow_pickle=False), shape=load_shape(folder))
+
+
+def load_shape(folder: Path) -> SceneShape:
+    """Read ``shape.json``."""
+    return SceneShape(**json.loads((folder / "shape.json").read_text(encoding="utf-8")))
+
+
+def _mapped(folder: Path, name: str) -> NDArray[Any]:
+    found: NDArray[Any] = np.load(folder / f"{name}.npy", mmap_mode="r", allow_pickle=False)
+    return found
