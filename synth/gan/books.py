@@ -43,7 +43,7 @@ class Books:
         self.average, self.best = Average(self.players.generator, phase.average), None
         self.state.clear()
         self.state |= {"phase": index, "step": 0, "best": math.inf, "bad": 0, "scale": 1.0, "curve": [],
-                       "validations": [], "rollbacks": [], "seconds": 0.0, **steps.begun(phase)}
+                       "validations": [], "rollbacks": [], "seconds": 0.0, "work": 0.0, **steps.begun(phase)}
         self.keep_sound()
 
     def keep_sound(self) -> None:

@@ -28,7 +28,9 @@ class Phase:
     name: str
     steps: int = 0  # 0: the domain derives it from the shape of the data
     batch: int = 500
-    seconds: float = 0.0  # ends the phase by the clock, for benchmarks at equal time; not reproducible. 0: no limit
+    # ends the phase by the clock, for benchmarks at equal time; not reproducible. 0: no limit. On a processor these are
+    # CPU seconds of a thread, so that a busy machine does not cost steps
+    seconds: float = 0.0
 
     objective: str | None = None  # of OBJECTIVES; None: no critic in this phase
     adversarial: float = 1.0  # weight of the objective in the generator's loss

@@ -64,6 +64,10 @@ class Trainer:
     def _devices(self) -> list[torch.device]:
         return [self.device] if self.device.type == "cuda" else []
 
+    def _work(self) -> float:
+        """The clock of a phase that is limited by it: on a processor, what other programs use does not count."""
+        return time.monotonic() if self.device.type == "cuda" else time.process_time() / torch.get_num_threads()
+
     def _choose(self) -> dict[str, Any]:
         history = self.books.history
         losses = [phase["validation"] for phase in history["phases"]]
@@ -90,10 +94,10 @@ class Trainer:
             books.reopen(phase)
         else:
             books.open(index, phase)
-        started = time.monotonic() - state["seconds"]
+        started, worked = time.monotonic() - state["seconds"], self._work() - state["work"]
         every = max(1, phase.steps // LOG_POINTS)
         with self.progress.step(f"training: {phase.name}", phase.steps) as shown:
-            while state["step"] < phase.steps and not (phase.seconds and state["seconds"] >= phase.seconds):
+            while state["step"] < phase.steps and not (phase.seconds and state["work"] >= phase.seconds):
                 if critic_optimiser is not None and state["step"] == 0:
                     for _ in range(phase.critic_lead):
                         self._critic(steps, critic_optimiser)
@@ -116,7 +120,7 @@ class Trainer:
                     self._show(step)
                 if exhausted:
                     break
-                state["seconds"] = time.monotonic() - started
+                state["seconds"], state["work"] = time.monotonic() - started, self._work() - worked
                 self._save(False)
         self._finish(phase, time.monotonic() - started)
         self._save(True)
@@ -130,7 +134,7 @@ class Trainer:
 
     def _rates(self, phase: Phase) -> None:
         state = self.state
-        share = max(state["step"] / phase.steps, state["seconds"] / phase.seconds if phase.seconds else 0.0)
+        share = max(state["step"] / phase.steps, state["work"] / phase.seconds if phase.seconds else 0.0)
         scale = schedules.wave(phase, share) * schedules.factor(phase, "rate", state["step"] * phase.batch)
         for optimiser, rate in zip(self.books.optimisers, (phase.generator_rate, phase.critic_rate), strict=False):
             for group in optimiser.param_groups:

@@ -118,6 +118,8 @@ def _timed(players: ImagePlayers, recipe: Recipe, progress: Progress) -> Recipe:
     copied = copy.copy(players)
     copied.generator, copied.critic = copy.deepcopy(players.generator), copy.deepcopy(players.critic)
     device = players.train.device
+    clock = (lambda: time.process_time() / torch.get_num_threads()) if limit and device.type == "cpu" \
+        else time.perf_counter
     phases, total = [], 0.0
     with torch.random.fork_rng(devices=[device] if device.type == "cuda" else []):
         for phase in recipe.phases:
@@ -126,12 +128,12 @@ def _timed(players: ImagePlayers, recipe: Recipe, progress: Progress) -> Recipe:
             other = torch.optim.SGD(copied.critic.parameters(), 0.0)
             seconds = []
             for _ in range(TIMED + 1):
-                start = time.perf_counter()
+                start = clock()
                 for _ in range(phase.critic_steps):
                     steps.critic(other)
                 losses = steps.generator(one)
                 sum(float(loss) for loss in losses.values())  # waits for the device
-                seconds.append(time.perf_counter() - start)
+                seconds.append(clock() - start)
             each = sum(seconds[1:]) / TIMED
             if limit:
                 planned = max(1, int(SPARE * limit / each))

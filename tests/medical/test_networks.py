@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import pytest
 import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from synth.medical.networks import build, capacity
 from synth.medical.networks.autoencoder import Autoencoder, CodeCritic
 from synth.medical.networks.layers import base, border, conv, crop, levels
-from synth.medical.networks.residual import Branch, ResidualCritic, ResidualGenerator
+from synth.medical.networks.residual import GROUP, Branch, ResidualCritic, ResidualGenerator, Spread
 from synth.medical.networks.resnet import NormedGenerator, ProjectionCritic, SelfAttention
 from synth.medical.recipes import RECIPES
 from synth.medical.shape import ImageShape
@@ -135,3 +137,33 @@ def test_capacity_follows_size_and_number() -> None:
     assert capacity(300, (32, 32)) == (64, 64, 64, 32)
     assert capacity(6000, (128, 128))[-1] == 16 and len(capacity(6000, (128, 128))) == 6
     assert capacity(6000, (32, 32), width=2) == (256, 256, 128, 64)
+
+
+@given(records=st.integers(1, 23), seed=st.integers(0, 99))
+@settings(max_examples=40, deadline=None)
+def test_the_spread_of_groups_of_like_condition_agrees_with_a_loop(records: int, seed: int) -> None:
+    rng = torch.Generator().manual_seed(seed)
+    spread = Spread(3)
+    torch.nn.init.eye_(spread.add.weight)
+    features = torch.randn(records, 3, generator=rng)
+    condition = torch.nn.functional.one_hot(torch.randint(3, (records,), generator=rng), 3).float()
+    made = spread(features, condition)
+    groups = records // GROUP
+    if not groups:
+        assert torch.equal(made, torch.zeros_like(features))
+        return
+    order = sorted(range(records), key=lambda i: float(condition[i] @ torch.tensor([1.0, 0.5, 0.25])))
+    for group in range(groups):
+        rows = [order[i] for i in range(records) if i * groups // records == group]
+        wanted = (features[rows].var(0, unbiased=False) + 1e-6).sqrt()
+        for row in rows:
+            assert torch.allclose(made[row], wanted, atol=1e-5)
+
+
+def test_a_critic_in_eval_mode_scores_each_record_for_itself() -> None:
+    shape = ImageShape(size=(16, 16), conditions=2)
+    critic = ResidualCritic(shape, (16, 16, 16))
+    images, condition = torch.randn(8, 1, 16, 16), torch.eye(2).repeat(4, 1)
+    assert not torch.allclose(critic(images, condition)[:4], critic(images[:4], condition[:4]))
+    critic.eval()
+    assert torch.allclose(critic(images, condition)[:4], critic(images[:4], condition[:4]), atol=1e-5)
