@@ -12,7 +12,7 @@ from synth.domain import Examination
 from synth.driving.cut import Cut, cut
 from synth.driving.ingest import listed
 from synth.driving.listing import renamed
-from synth.driving.rules import alone, counted, few, hint, refuse
+from synth.driving.rules import alone, counted, few, hint, refuse, stacked
 from synth.errors import Problems, UserError
 from synth.progress import Progress, Silent
 from synth.tabular.check import examine as examine_table
@@ -33,7 +33,7 @@ def examine(contract: Contract, *, progress: Progress | None = None) -> Examinat
         return Examination(problems=tuple(several.problems))
     except UserError as error:
         return Examination(problems=(error,))
-    problems, notes = few(contract, found) + alone(contract, found), list[UserError]()
+    problems, notes = few(contract, found) + alone(contract, found) + stacked(contract, found), list[UserError]()
     if not problems:
         with listed(contract, found) as table:
             listing = examine_table(table)

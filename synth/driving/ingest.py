@@ -15,7 +15,7 @@ import numpy as np
 from synth.contract import Contract
 from synth.driving.cut import Cut, cut
 from synth.driving.listing import source
-from synth.driving.rules import alone, counted, few, refuse
+from synth.driving.rules import alone, counted, few, refuse, stacked
 from synth.driving.stored import save_arrays
 from synth.errors import Problems
 from synth.progress import Progress
@@ -30,7 +30,7 @@ def ingest(contract: Contract, out: Path, *, progress: Progress) -> dict[str, An
     if problems := refuse(contract):
         raise Problems(problems)
     found = cut(contract, progress)
-    if problems := [*few(contract, found), *alone(contract, found)]:
+    if problems := [*few(contract, found), *alone(contract, found), *stacked(contract, found)]:
         raise Problems(problems)
     rows = np.flatnonzero(found.groups.group >= 0)
     save_arrays(out, found.scenes.take(rows))

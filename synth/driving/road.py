@@ -18,6 +18,9 @@ from numpy.typing import NDArray
 from synth.driving.tracks import Recording
 
 DEGREES, GAIN = (1, 3, 5), 0.05  # of the reference line; a higher one must make what is left smaller by this share
+ENDS = (0.005, 0.995)  # quantiles of the traffic along the axis; beyond, the line goes on straight
+FAITHFUL = 2.0  # numbers of lanes are used for the line if not this much more is left than with an offset for each track
+ASIDE = 1.4  # m from the middle of a lane, within which nine tenths of its vehicles are
 SHARPEST = 1 / 120.0  # 1/m; curvature of a line that vehicles ten metres aside still share
 ASTRAY, ASTRAY_SHARE = 0.45, 0.1  # rad off the road's direction; the share of moving points that may be
 MOVING = 2.0  # m/s
@@ -105,28 +108,21 @@ class _Line:
         low, high = float(u[known].min()), float(u[known].max())
         half, middle = max((high - low) / 2, 1.0), (high + low) / 2
         scaled, places = (u[known] - middle) / half, w[known]
-        alike = lane[known] if (lane[known] >= 0).all() else np.nonzero(known)[0]
-        group = np.unique(alike, return_inverse=True)[1]
-        count = np.bincount(group)
-        factors: NDArray[Any] = np.zeros(0)
-        spread = np.inf
-        for degree in DEGREES:
-            basis = np.stack([scaled**p for p in range(1, degree + 1)], axis=1)
-            basis -= np.stack([np.bincount(group, b) / count for b in basis.T], axis=1)[group]
-            rest = places - (np.bincount(group, places) / count)[group]
-            gram = basis.T @ basis + 1e-9 * len(rest) * np.eye(degree)
-            tried = np.linalg.solve(gram, basis.T @ rest)
-            left = float(np.std(rest - basis @ tried))
-            if left > (1 - GAIN) * spread:
-                break
-            factors, spread = tried, left
+        tracks = np.nonzero(known)[0]
+        factors, spread = _fit(scaled, places, tracks)
+        if (lane[known] >= 0).all():
+            of_lanes, left = _fit(scaled, places, lane[known])
+            if left < FAITHFUL * spread:
+                factors = of_lanes
         degree = len(factors)
+        near, far = (np.quantile(scaled, q) for q in ENDS)
         at = np.arange(low - 30, high + 31, 1.0)
-        inside = np.clip((at - middle) / half, -1, 1)
+        inside = np.clip((at - middle) / half, near, far)
         powers = np.arange(1, degree + 1)
         slope = (factors * powers * inside[:, None] ** (powers - 1)).sum(axis=1) / half  # beyond the ends: straight on
         place = np.r_[0.0, np.cumsum((slope[1:] + slope[:-1]) / 2 * np.diff(at))]
-        place += (factors * ((at[30] - middle) / half) ** powers).sum() - place[30]
+        anchor = len(at) // 2
+        place += (factors * ((at[anchor] - middle) / half) ** powers).sum() - place[anchor]
         bend = np.gradient(slope, at) / (1 + slope**2) ** 1.5
         if np.abs(bend).max() > SHARPEST or np.abs(slope).max() > 1.5:
             raise NoFrame("bends")
@@ -145,10 +141,38 @@ class _Line:
         return np.interp(at, self.u, self.s), d, direction
 
 
+def _fit(u: NDArray[np.float64], w: NDArray[np.float64], alike: NDArray[np.int64]) -> tuple[NDArray[Any], float]:
+    """Factors of a polynomial without a constant, one offset for each of ``alike``, and what is left (m)."""
+    group = np.unique(alike, return_inverse=True)[1]
+    count = np.bincount(group)
+    factors: NDArray[Any] = np.zeros(0)
+    spread = np.inf
+    for degree in DEGREES:
+        basis = np.stack([u**p for p in range(1, degree + 1)], axis=1)
+        basis -= np.stack([np.bincount(group, b) / count for b in basis.T], axis=1)[group]
+        rest = w - (np.bincount(group, w) / count)[group]
+        gram = basis.T @ basis + 1e-9 * len(rest) * np.eye(degree)
+        tried = np.linalg.solve(gram, basis.T @ rest)
+        left = float(np.std(rest - basis @ tried))
+        if left > (1 - GAIN) * spread:
+            break
+        factors, spread = tried, left
+    return factors, spread
+
+
+def _faithful(d: NDArray[np.float64], lane: NDArray[np.int64]) -> bool:
+    """Whether vehicles of one lane's number are in one place across the road."""
+    if (lane >= 0).mean() <= 0.9:
+        return False
+    names, which = np.unique(lane, return_inverse=True)
+    middle = np.array([np.median(d[which == i]) for i in range(len(names))])
+    return bool((np.abs(d - middle[which]) < ASIDE).mean() > 0.9)
+
+
 def _lanes(d: NDArray[np.float64], lane: NDArray[np.int64], lanes: int | None, lane_width: float | None
            ) -> tuple[int, float, float]:
     """(number of lanes, width of a lane in m, d of the right edge)."""
-    if (lane >= 0).mean() > 0.9:
+    if _faithful(d, lane):
         names, counts = np.unique(lane[lane >= 0], return_counts=True)
         names = names[counts >= SHARE_OF_LANE * counts.sum()]
         centres = np.sort([float(np.median(d[lane == name])) for name in names])

@@ -18,6 +18,7 @@ from synth.tabular.scan import at_line
 from synth.tabular.scan import refuse as refuse_table
 
 MOST_REFUSED = 0.5  # of the windows; recordings that are worse are not understood, and nobody should go on
+MOST_STACKED, LOOKED_AT = 0.2, 2000  # share of scenes with overlapping vehicles (people measure badly), scenes tried
 WINDOWS = ("astray", "beside_the_road", "astray_neighbour", "leader_leaves", "shares_a_driver_across_a_cut")
 HINTS = {
     "not_finite": "rows without a finite time and place; they are left out",
@@ -123,6 +124,23 @@ def alone(contract: Contract, cut: Cut) -> list[UserError]:
                           todo="set `vehicles: 1` if single drives are meant; otherwise give recordings of whole "
                                "roads, or check the clock and `recording`")]
     return []
+
+
+def stacked(contract: Contract, cut: Cut) -> list[UserError]:
+    """Vehicles that stand in one another: their clocks are not the same, or their places are of other roads."""
+    from synth.driving.geometry import collisions
+
+    block = contract.traffic
+    assert block is not None
+    if not len(cut.scenes):
+        return []
+    rows = np.linspace(0, len(cut.scenes) - 1, min(len(cut.scenes), LOOKED_AT)).astype(np.int64)
+    share = float(collisions(cut.scenes.take(rows)).any(axis=(1, 2)).mean())
+    if share <= MOST_STACKED:
+        return []
+    return [UserError(f"vehicles stand in one another in {share:.0%} of the scenes", where=at_line(contract, block.line),
+                      todo="check that all tracks of a recording have one clock and one grid, and name the column "
+                           "`recording`; single drives without the others need `vehicles: 1`")]
 
 
 def hint(code: str) -> str:

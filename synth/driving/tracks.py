@@ -57,6 +57,11 @@ def kind_of(name: str) -> Kind | None:
     return next((kind for kind, words in _KINDS.items() if any(word in low for word in words)), Kind.CAR)
 
 
+def _kind_by(length: float) -> Kind:
+    """The likeliest kind of a vehicle of this length."""
+    return Kind.TRUCK if length > 7.5 else Kind.MOTORCYCLE if length < 2.8 else Kind.CAR
+
+
 def recordings(states: pd.DataFrame, rate: float, refused: Counter[str]) -> list[Recording]:
     """Every recording of a table of states at ``rate`` Hz; tracks that cannot be used are counted in ``refused``.
 
@@ -133,10 +138,8 @@ _Vehicle = tuple[int, NDArray[np.float64], NDArray[np.int64], tuple[float, float
 def _vehicle(states: pd.DataFrame, rows: NDArray[np.int64], time: NDArray[np.float64], x: NDArray[np.float64],
              y: NDArray[np.float64], own: float, rate: float, refused: Counter[str]) -> _Vehicle | None:
     """(first step, x y heading speed [4, t], lanes [t], (length, width), kind) on the clock of ``rate``."""
-    kind: Kind | None = Kind.CAR
-    if "kind" in states:
-        name = states["kind"].iloc[rows[:1]].astype(object).tolist()[0]
-        kind = kind_of(name) if isinstance(name, str) else Kind.CAR
+    name = states["kind"].iloc[rows[:1]].astype(object).tolist()[0] if "kind" in states else None
+    kind = kind_of(name) if isinstance(name, str) else _kind_by(_size(states, rows, "length", SIZES[Kind.CAR][0]))
     if kind is None:
         refused["not_a_vehicle"] += 1
         return None

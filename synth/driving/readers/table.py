@@ -59,7 +59,7 @@ def read(source: str, options: Iterable[tuple[str, str]], block: Traffic, wanted
             unit = getattr(block.units, _KIND[state]) if state in _KIND else None
             out[state] = _numbers(values) * (FACTORS[unit] if unit else 1.0)
     if "recording" not in out:
-        out["recording"] = pd.Categorical.from_codes(np.zeros(len(out["time"]), np.int8), categories=["recording"])
+        out["recording"] = pd.Categorical(np.full(len(out["time"]), "recording"))
     return Recorded(states=pd.DataFrame(out), about=pd.DataFrame({name: _labels(frame[name]) for name in others}))
 
 
