@@ -6,7 +6,7 @@ import re
 from typing import Any
 
 from synth.contract import Contract, Role
-from synth.release.published import listed_files, released
+from synth.release.published import FILES_ARE, LISTING, listed_files, released
 
 TERMS = (
     "This data set is synthetic. No row describes a person, and none may be used to learn about one.",
@@ -42,8 +42,7 @@ def front_matter(contract: Contract, *, version: str, rows: int) -> dict[str, An
         matter["task_categories"] = [f"{'tabular' if contract.pixels is None else 'image'}-{contract.task}"]
     matter["tags"] = ["synthetic", contract.domain, "synth-pipeline"]
     matter["configs"] = [{"config_name": "default", "default": True,
-                          "data_files": [{"split": "train", "path": "data/train-*.parquet" if contract.pixels is None
-                                          else "data/train/**"}]}]
+                          "data_files": [{"split": "train", "path": _data_files(contract)}]}]
     matter["release"] = {"name": contract.name, "version": version, "synthetic": True}
     return matter
 
@@ -52,8 +51,8 @@ def card(contract: Contract, report: dict[str, Any], *, version: str, rows: int,
     """The whole card. ``report`` is the report's JSON twin; gates and their findings are read from it."""
     import yaml
 
-    one, shows, source = ("row", "describes", "table") if contract.pixels is None else (
-        "image", "shows", "archive")
+    one, shows, source = ("image", "shows", "archive") if contract.pixels is not None else (
+        ("scene", "follows", "set of recordings") if contract.traffic is not None else ("row", "describes", "table"))
     front = yaml.safe_dump(front_matter(contract, version=version, rows=rows), sort_keys=False, allow_unicode=True)
     parts = [
         f"---\n{front}---",
@@ -105,7 +104,7 @@ def _figure(finding: dict[str, Any] | None) -> str:
 
 def _columns(contract: Contract) -> str:
     lines = ["| column | kind | description |", "|---|---|---|"]
-    lines += [f"| {name} | file | path of the {'mask' if 'mask' in name else 'image'}, relative to this table |"
+    lines += [f"| {name} | file | {FILES_ARE[name]}; path relative to this table |"
               for name in listed_files(contract)]
     for column in released(contract):
         kind = "generated, unrelated to any row" if column.role in (Role.IDENTIFIER, Role.TEXT) else str(column.role)
@@ -114,7 +113,21 @@ def _columns(contract: Contract) -> str:
     return "\n".join(lines)
 
 
+def _data_files(contract: Contract) -> str:
+    """The files that ``datasets`` reads: images with their listing, the listing of scenes, or shards of a table."""
+    if contract.pixels is not None:
+        return "data/train/**"
+    return "data/train-*.parquet" if contract.traffic is None else f"data/train/{LISTING}"
+
+
 def _use(contract: Contract, version: str) -> str:
+    if contract.traffic is not None:
+        return (f"```python\nimport synth\n"
+                f"folder = synth.pull({contract.name!r}, {version!r}, store=..., to=\"data\")\n"
+                "# data/train/metadata.parquet lists the scenes and their files, data/train/states.parquet has every\n"
+                "# state of every vehicle: scene, vehicle (0 is the ego vehicle), step, time (s), s and d (m along\n"
+                "# and across the lanes), heading (rad), speed (m/s), length, width (m), kind, lane (0: right)\n"
+                "```")
     if contract.pixels is not None:
         return (f"```python\nimport synth\n"
                 f"folder = synth.pull({contract.name!r}, {version!r}, store=..., to=\"data\")\n"
@@ -129,6 +142,11 @@ def _limits(contract: Contract, report: dict[str, Any]) -> str:
     lines = ["* Made for " + (plain(contract.purpose) or "the task named in the contract") +
              "; other uses were not judged.",
              f"* Categories with fewer than {contract.k} entities were folded together, so rarer ones are not here."]
+    if contract.traffic is not None:
+        lines += [
+            "* Every road in the files is straight: scenes know where along and across the lanes a vehicle is.",
+            f"* Files of one scene each (OpenSCENARIO, CommonRoad, SUMO, MF4) are there for the first "
+            f"{contract.traffic.scenario_files:,} scenes, where the set has so many; the tables have all of them."]
     lines += [f"* Loosened limit: {plain(c.gate)}.{plain(c.key)} = {c.value:g}, because {plain(c.reason)}"
               for c in contract.limits]
     for gate in report.get("gates") or []:

@@ -11,7 +11,7 @@ from typing import Any
 from synth.contract import Contract
 from synth.release.card import TERMS
 from synth.release.manifest import Entry
-from synth.release.published import released
+from synth.release.published import LISTING, MEDIA_TYPES, listed_files, released
 
 PARQUET = "application/x-parquet"
 FORMATS = {"png": (".png", "image/png"), "nifti": (".nii.gz", "application/gzip"),
@@ -45,8 +45,11 @@ def croissant(contract: Contract, shards: list[Entry], types: dict[str, str], *,
               "contentSize": f"{f.bytes} B", "encodingFormat": PARQUET, "sha256": f.sha256} for f in shards]
     # No containedIn: the set is the release's own folder, whatever number of shards it has.
     together = {"@type": "cr:FileSet", "@id": "shards", "name": "shards", "encodingFormat": PARQUET,
-                "includes": "data/train-*.parquet" if contract.pixels is None else "data/train/*.parquet"}
+                "includes": f"data/train/{LISTING}" if listed_files(contract) else "data/train-*.parquet"}
     listed = []
+    if contract.traffic is not None:
+        listed = [{"@type": "cr:FileSet", "@id": f"files{suffix}", "name": f"files{suffix}", "encodingFormat": kind,
+                   "includes": f"data/train/**/*{suffix}"} for suffix, kind in MEDIA_TYPES.items()]
     if contract.pixels is not None:
         suffix, kind = FORMATS[contract.pixels.release.value]
         listed = [{"@type": "cr:FileSet", "@id": "files", "name": "files", "encodingFormat": kind,
@@ -68,7 +71,7 @@ def croissant(contract: Contract, shards: list[Entry], types: dict[str, str], *,
         "distribution": [*files, together, *listed],
         "recordSet": [{"@type": "cr:RecordSet", "@id": "rows", "name": "rows",
                        "description": "Synthetic rows; none describes a person."
-                       + ("" if contract.pixels is None else " Each lists a file of this folder."), "field": fields}],
+                       + (" Each lists files of this folder." if listed_files(contract) else ""), "field": fields}],
         **_responsible(contract),
     }
     return document

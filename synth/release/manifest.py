@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import Any
 
 from synth.errors import UserError, VerificationError
+from synth.release.published import LISTING
 from synth.workspace import sha256_file
 
 MANIFEST = "manifest.json"
@@ -124,7 +125,7 @@ def build(folder: Path, *, name: str, version: str, created: str, retention_unti
         if relative in (MANIFEST, SIGNATURE):
             continue
         entries.append(Entry(path=safe_path(relative), sha256=sha256_file(path), bytes=path.stat().st_size,
-                             rows=_rows(path)))
+                             rows=_rows(path, folder)))
     return Manifest(name=check_name(name), version=version, created=created, files=tuple(entries),
                     retention_until=retention_until)
 
@@ -142,8 +143,10 @@ def walk(folder: Path) -> list[Path]:
     return sorted(found, key=lambda p: p.relative_to(folder).as_posix())
 
 
-def _rows(path: Path) -> int | None:
-    if path.suffix != ".parquet":
+def _rows(path: Path, folder: Path) -> int | None:
+    """Rows of a table of the data set; files that a table above or beside them lists are none of their own."""
+    above = [up for up in path.parents if up.is_relative_to(folder)]
+    if path.suffix != ".parquet" or (path.name != LISTING and any((up / LISTING).is_file() for up in above)):
         return None
     import pyarrow.parquet as pq
 

@@ -20,7 +20,7 @@ from synth.release.card import card
 from synth.release.croissant import croissant
 from synth.release.manifest import MANIFEST, PUBLIC_KEY, SIGNATURE, Entry, Manifest
 from synth.release.provenance import statement
-from synth.release.published import contract_yaml, listed_files, released
+from synth.release.published import LISTING, contract_yaml, listed_files, released
 from synth.release.signing import SigningKey, public_pem, signing_key
 from synth.release.store import Store
 from synth.workspace import now, sha256_file
@@ -120,7 +120,9 @@ def _describe(release_dir: Path, contract: Contract) -> tuple[list[Entry], dict[
     """The shards as manifest entries, and the Arrow type of each column; all shards must look alike."""
     import pyarrow.parquet as pq
 
-    paths = sorted((release_dir / "data").rglob("*.parquet"))
+    paths = sorted((release_dir / "data").rglob(LISTING if listed_files(contract) else "*.parquet"))
+    if not paths:
+        raise InternalError("there is no table that lists the files to publish")
     schema = pq.read_schema(paths[0])
     if any(not pq.read_schema(p).equals(schema) for p in paths[1:]):
         raise InternalError("the shards to publish do not have the same columns")

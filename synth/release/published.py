@@ -25,14 +25,39 @@ _SLA = ("property", "value", "valueExt", "unit", "element", "driver", "descripti
 _OURS = frozenset("synthesis." + key for key in (
     "domain", "licence", "k", "gates", "budget", "rows", "target", "task", "conditions", "constraints", "role",
     "privacy", "values", "decimals", "generate", "protected", "synthetic"))
-_PIXELS = ("size", "channels", "bits", "modality", "unit", "window", "flips", "maskClasses", "release")
-
+_BLOCKS = {  # what a user needs to know of the files, and nothing of where the private ones are
+    "pixels": ("size", "channels", "bits", "modality", "unit", "window", "flips", "maskClasses", "release"),
+    "traffic": ("vehicles", "seconds", "rate", "friction", "release", "scenarioFiles"),
+}
 
 FILE_NAME, MASK_FILE_NAME = "file_name", "mask_file_name"  # Hugging Face's name for the listed file, and ours
+STATES_FILE = "states_file"  # of scenes: our own table of states, which every set has
+SCENE_FILES = {  # format of released scenes -> the columns that name its files
+    "argoverse2": ("argoverse2_file", "argoverse2_map"), "openscenario": ("openscenario_file", "opendrive_file"),
+    "commonroad": ("commonroad_file",), "sumo": ("sumo_file", "sumo_net", "sumo_routes", "sumo_fcd"),
+    "telemetry": ("telemetry_file", "mf4_file"),
+}
+LISTING = "metadata.parquet"  # the table that lists files, where there are any
+FILES_ARE = {  # what a column of file names leads to
+    FILE_NAME: "the image", MASK_FILE_NAME: "the image's mask",
+    STATES_FILE: "the states of all scenes; column scene is the row of this table, from 0",
+    "argoverse2_file": "tracks, Argoverse 2 motion schema, 10 Hz", "argoverse2_map": "its map",
+    "openscenario_file": "OpenSCENARIO XML 1.2", "opendrive_file": "its OpenDRIVE road",
+    "commonroad_file": "CommonRoad XML 2020a", "sumo_file": "SUMO configuration that replays the scene",
+    "sumo_net": "its network", "sumo_routes": "its vehicle types", "sumo_fcd": "its floating car data",
+    "telemetry_file": "telemetry of the ego vehicles of all scenes", "mf4_file": "telemetry, ASAM MDF 4",
+}
+MEDIA_TYPES = {  # suffix of listed files beside the table -> media type
+    ".parquet": "application/x-parquet", ".json": "application/json", ".xosc": "application/xml",
+    ".xodr": "application/xml", ".xml": "application/xml", ".sumocfg": "application/xml",
+    ".mf4": "application/octet-stream",
+}
 
 
 def listed_files(contract: Contract) -> tuple[str, ...]:
     """The columns of the synthetic table that name files beside it; a table that lists nothing has none."""
+    if contract.traffic is not None:
+        return (STATES_FILE, *(name for given in contract.traffic.release for name in SCENE_FILES[given]))
     if contract.pixels is None:
         return ()
     return (FILE_NAME, MASK_FILE_NAME) if contract.pixels.mask_classes else (FILE_NAME,)
@@ -63,7 +88,7 @@ def public_document(contract: Contract) -> dict[str, Any]:
     table.setdefault("name", contract.name)
     table["properties"] = [_column(c, described.get(c.name, {})) for c in released(contract)]
     document["schema"] = [table]
-    document["customProperties"] = [*_custom(raw), *_pixels(raw), {"property": "synthesis.synthetic", "value": True}]
+    document["customProperties"] = [*_custom(raw), *_blocks(raw), {"property": "synthesis.synthetic", "value": True}]
     return document
 
 
@@ -99,10 +124,10 @@ def _custom(raw: dict[str, Any]) -> list[dict[str, Any]]:
             if item.get("property") in _OURS]
 
 
-def _pixels(raw: dict[str, Any]) -> list[dict[str, Any]]:
-    """What a user of the images needs to know of them; not where the private files are."""
-    return [{"property": "synthesis.pixels", "value": _keep(item["value"], _PIXELS)}
-            for item in raw.get("customProperties") or [] if item.get("property") == "synthesis.pixels"]
+def _blocks(raw: dict[str, Any]) -> list[dict[str, Any]]:
+    """What a user of the listed files needs to know of them."""
+    return [{"property": item["property"], "value": _keep(item["value"], keys)} for name, keys in _BLOCKS.items()
+            for item in raw.get("customProperties") or [] if item.get("property") == f"synthesis.{name}"]
 
 
 def _keep(raw: dict[str, Any], keys: tuple[str, ...]) -> dict[str, Any]:
