@@ -15,6 +15,7 @@ from synth.driving.plan import (
     CROSSING,
     GOAL_D,
     GOAL_SPEED,
+    HARD,
     LEFT,
     NEXT,
     ONSET,
@@ -25,7 +26,7 @@ from synth.driving.plan import (
 
 OWN = 0.6  # of a lane's width: what is nearer than this across the road is in the own lane
 SEEN = 7  # facts of each neighbour
-OWN_FACTS, GOALS = 8, 12
+OWN_FACTS, GOALS = 8, 16
 DYNAMIC = 6 * SEEN + OWN_FACTS + GOALS
 FAR = 1e6
 OWN_AHEAD = 2 * SEEN  # where the leader's facts begin (lanes: right, own, left)
@@ -79,9 +80,9 @@ def own(states: Tensor, used: Tensor, facts: Facts) -> Tensor:
     _, d, heading, speed = states.unbind(-1)
     lane = d / facts.lane
     centre = torch.minimum(lane.floor().clamp(min=0), facts.lanes - 1) + 0.5
-    return torch.stack([speed / 15, lane - centre, (10 * heading).clamp(-5, 5), (speed * heading.sin()).clamp(-3, 3),
-                        lane.clamp(-0.5, 2), (facts.lanes - lane).clamp(-0.5, 2), used[..., 0] / 3,
-                        used[..., 1] / 2], -1)
+    return torch.stack([speed / 15, 3 * (lane - centre), (30 * heading).clamp(-5, 5),
+                        (speed * heading.sin()).clamp(-3, 3), lane.clamp(-0.5, 2), (facts.lanes - lane).clamp(-0.5, 2),
+                        used[..., 0] / 2, used[..., 1]], -1)
 
 
 def goals(states: Tensor, facts: Facts, schedule: Tensor) -> Tensor:
@@ -89,10 +90,19 @@ def goals(states: Tensor, facts: Facts, schedule: Tensor) -> Tensor:
     s, d, _, speed = states.unbind(-1)
     plan = schedule.unbind(-1)
     short = plan[GOAL_SPEED] - speed
-    crossing = plan[CROSSING]
+    crossing, onset = plan[CROSSING], plan[ONSET]
+    meets, room, pace = facts.meeting.unsqueeze(-2).unbind(-1)
+    # how far ego vehicle and actor are from meeting as they should; both are told, the others not
+    partner = (facts.actor * s).sum(-1, keepdim=True), (facts.actor * speed).sum(-1, keepdim=True)
+    half = ((facts.actor * facts.length).sum(-1, keepdim=True) + facts.length[..., :1]) / 2
+    ahead, faster = partner[0] - s[..., :1], speed[..., :1] - partner[1]
+    told = meets * (onset > -0.3) * (facts.actor + torch.eye(s.shape[-1], device=s.device)[0])
+    spare = (ahead.abs() - half - room) * told
+    over = (faster - pace) * told
     known = facts.known
     return torch.stack([
         (short / 4).clamp(-3, 3) * known, (short / plan[LEFT].clamp(min=0.2) / 3).clamp(-3, 2) * known, plan[LEFT],
         ((plan[PLANNED_S] - s) / 8).clamp(-3, 3) * known, plan[PLANNED] / 2 * known, plan[NEXT] / 2 * known,
-        ((plan[GOAL_D] - d) / facts.lane).clamp(-2, 2), crossing / 2, torch.exp(-crossing.abs()) * (crossing != 0),
-        plan[BRAKING] / 2, plan[ONSET] / 2, plan[CLOCK]], -1)
+        2 * ((plan[GOAL_D] - d) / facts.lane).clamp(-2, 2), crossing / 2, torch.exp(-crossing.abs()) * (crossing != 0),
+        plan[BRAKING] / 2, plan[HARD] / 2, onset / 2, plan[CLOCK], (spare / 8).clamp(-3, 3), (over / 3).clamp(-3, 3),
+        (spare / (onset.clamp(min=0) + 0.4) / 3).clamp(-3, 3)], -1)

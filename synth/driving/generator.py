@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from synth.contract import Contract
 from synth.driving.header import Header
-from synth.driving.scenes import EGO, MANOEUVRE, S, Scenes
+from synth.driving.scenes import EGO, MANOEUVRE, Scenes
 from synth.medical.conditions import Conditioning
 from synth.progress import Progress, Silent
 from synth.seeds import derive
@@ -49,7 +49,6 @@ class SceneGenerator:
 
         ``schema`` describes ``scenes.table``; ``checkpoints`` is a folder that outlives an interruption.
         """
-        from synth.contract.model import Training
         from synth.driving import recipes
         from synth.driving.model import DriverModel
         from synth.errors import UserError
@@ -65,7 +64,7 @@ class SceneGenerator:
         first = dict.fromkeys(name for name in (MANOEUVRE, *contract.conditions, *schema.names) if name in schema.names)
         rows = TableGenerator.fit(
             frame, whole, contract.constraints, seed=derive(seed, "header"), device=device, progress=progress,
-            training=Training(effort=contract.training.effort * float(base.setting("effort_of_header"))),
+            training=recipes.of_header(base, scenes=len(scenes), effort=contract.training.effort),
             checkpoint=checkpoints / "header", entities=scenes.entities, conditions=tuple(first), k=contract.k)
         conditioning = Conditioning.fit(scenes.table, schema, schema.names)
         friction = tuple((str(name), float(mu)) for name, mu in getattr(
@@ -133,23 +132,18 @@ class SceneGenerator:
 
 def nearest_first(scenes: Scenes) -> Scenes:
     """The same scenes with the slots after the ego vehicle in the order of distance at the first step."""
-    from dataclasses import replace
-
     apart = np.hypot(*np.moveaxis(scenes.states[:, :, 0, :2] - scenes.states[:, :1, 0, :2], -1, 0))
     apart = np.where(scenes.present, apart, np.inf)
     apart[:, EGO] = -1.0
     order = np.argsort(apart, axis=1, kind="stable")
-    states = np.take_along_axis(scenes.states, order[..., None, None], 1)
-    states[..., S] -= states[:, :1, :1, S] * 0  # the ego vehicle starts at 0 already
-    return replace(scenes, states=states, present=np.take_along_axis(scenes.present, order, 1),
+    return replace(scenes, states=np.take_along_axis(scenes.states, order[..., None, None], 1),
+                   present=np.take_along_axis(scenes.present, order, 1),
                    sizes=np.take_along_axis(scenes.sizes, order[..., None], 1),
                    kinds=np.take_along_axis(scenes.kinds, order, 1))
 
 
 def _as_recorded(plan: Plan, scenes: Scenes) -> Plan:
     """A plan that starts exactly as the scenes do."""
-    from dataclasses import replace
-
     return replace(plan, start=scenes.states[:, :, 0].copy(), present=scenes.present, sizes=scenes.sizes,
                    kinds=scenes.kinds, road=scenes.road)
 

@@ -20,16 +20,18 @@ from numpy.typing import NDArray
 from synth.contract.model import Role
 from synth.driving.bicycle import BOUNDS
 from synth.driving.labels import event, lanes
-from synth.driving.plan import SEGMENTS, Plan
+from synth.driving.plan import SEGMENTS, Plan, marks
 from synth.driving.scenes import EGO, HEADING, LANE_WIDTH, LANES, LENGTH, SPEED, WIDTH, D, Kind, S, Scenes, SceneShape
 from synth.tabular.schema import ColumnSchema, TableSchema
 
 ABSENT, NOBODY = "absent", "nobody"
 FARTHEST_LANE = 2  # lanes to a side that are told apart
+MOST_LANES = 12
 BRAKING = 1.5  # m/s^2: nobody brakes who brakes less
 BRAKE_OVER = 0.6  # s over which braking is measured
 OTHERS = 2  # stretches of the others' profiles; the ego vehicle has SEGMENTS
-SPREAD = 0.03  # m: sizes of a kind that differ by less are one size
+EVENT = ("actor", "onset", "room", "pace", "braker", "depth", "brake", "lasting")
+SPREAD = 0.1  # m: sizes of a kind that differ by less are one size
 SIZES = {Kind.CAR: (4.6, 1.85), Kind.TRUCK: (12.0, 2.5), Kind.MOTORCYCLE: (2.2, 0.8)}  # m, where none was seen
 
 Floats = NDArray[np.float64]
@@ -79,8 +81,7 @@ class Header:
     def _columns(self) -> tuple[dict[str, tuple[bool, int]], dict[str, tuple[str, ...]]]:
         count = self.shape.vehicles
         slots = tuple(self.vehicle(i) for i in range(count))
-        numbers: dict[str, tuple[bool, int]] = {"onset": (True, 2), "room": (True, 2), "depth": (True, 2),
-                                                "brake": (True, 2)}
+        numbers: dict[str, tuple[bool, int]] = {name: (True, 2) for name in EVENT if name not in ("actor", "braker")}
         labels: dict[str, tuple[str, ...]] = {"actor": (NOBODY, *slots), "braker": (NOBODY, *slots)}
         sides = range(-FARTHEST_LANE, FARTHEST_LANE + 1)
         for slot, name in enumerate(slots):
@@ -93,7 +94,7 @@ class Header:
                 numbers[f"{name} gap"] = (True, 2)
                 numbers[f"{name} closing"] = (True, 2)
             else:
-                labels["ego lane"] = tuple(str(i) for i in range(8))
+                labels["ego lane"] = tuple(str(i) for i in range(MOST_LANES))
                 if "speed" not in self.listed:
                     numbers["ego speed"] = (False, 2)
                 if "lanes" not in self.listed:
@@ -116,7 +117,7 @@ class Header:
                 "kind", "length", "width", "gap", "closing", "offset", "drift", "turn", "cross",
                 *(f"a{i}" for i in range(SEGMENTS)))]
             mine += [part for part in parts if part in numbers or part in labels]
-        return ["actor", "onset", "room", "braker", "depth", "brake", *mine]
+        return [*EVENT, *mine]
 
     # -- scenes to rows ---------------------------------------------------------------------------------
 
@@ -140,7 +141,9 @@ class Header:
         centre = states[rows, np.maximum(actor, 0), found.step, S] - states[rows, EGO, found.step, S]
         length = scenes.sizes[..., LENGTH].astype(np.float64)
         room = np.abs(centre) - (length[rows, np.maximum(actor, 0)] + length[:, EGO]) / 2
-        cells["room"] = np.where(actor > 0, room, np.nan)
+        cells["room"] = np.where((actor > 0) & ~calm, room, np.nan)
+        closing = states[rows, EGO, found.step, SPEED] - states[rows, np.maximum(actor, 0), found.step, SPEED]
+        cells["pace"] = np.where((actor > 0) & ~calm, closing, np.nan)
         over = min(max(round(BRAKE_OVER / dt), 1), steps - 1)
         loss = (states[..., :-over, SPEED] - states[..., over:, SPEED]) / (over * dt)
         loss = np.where(there[..., None], loss, -np.inf)
@@ -149,7 +152,9 @@ class Header:
         depth, when = hardest[rows, braker], loss[rows, braker].argmax(-1)
         hard = depth >= BRAKING
         cells["braker"] = named(np.where(hard, braker, -1))
-        cells["depth"], cells["brake"] = np.where(hard, depth, np.nan), np.where(hard, when * dt, np.nan)
+        begin, end = _stretch(-np.diff(states[rows, braker, :, SPEED], axis=1) / dt, depth / 2, when)
+        for part, values in (("depth", depth), ("brake", begin * dt), ("lasting", (end - begin) * dt)):
+            cells[part] = np.where(hard, values, np.nan)
 
         first, last = lane[..., 0], lane[..., -1]
         turn = np.where(there, np.clip(last - first, -FARTHEST_LANE, FARTHEST_LANE), 0)
@@ -167,13 +172,13 @@ class Header:
             parts = {"offset": offset, "drift": drift, "cross": cross}
             cells |= {f"{name} {part}": np.where(on, values[:, slot], np.nan) for part, values in parts.items()}
             pieces = SEGMENTS if slot == EGO else OTHERS
-            at = np.round(np.linspace(0, steps - 1, pieces + 1)).astype(int)
+            at = marks(steps, pieces)
             speed = states[:, slot, at, SPEED]
             for i in range(pieces):
                 mean = (speed[:, i + 1] - speed[:, i]) / ((at[i + 1] - at[i]) * dt)
                 cells[f"{name} a{i}"] = np.where(on, mean, np.nan)
             if slot == EGO:
-                cells["ego lane"] = np.array([str(i) for i in np.clip(first[:, EGO], 0, 7)], dtype=object)
+                cells["ego lane"] = np.array([str(i) for i in np.clip(first[:, EGO], 0, MOST_LANES - 1)], dtype=object)
                 cells["ego speed"], cells["road lanes"] = states[:, EGO, 0, SPEED], scenes.road[:, LANES]
                 continue
             side = np.clip(first[:, slot] - first[:, EGO], -FARTHEST_LANE, FARTHEST_LANE)
@@ -200,7 +205,7 @@ class Header:
                 return np.full(n, default)
             return np.nan_to_num(frame[name].to_numpy(dtype=np.float64), nan=default)
 
-        road_lanes = np.clip(np.round(_numeric(frame["lanes" if "lanes" in self.listed else "road lanes"])), 1, 8)
+        road_lanes = np.round(_numeric(frame["lanes" if "lanes" in self.listed else "road lanes"])).clip(1, MOST_LANES)
         speed_ego = np.clip(_numeric(frame["speed" if "speed" in self.listed else "ego speed"]), 0, BOUNDS.speed)
         states, sizes = np.zeros((n, count, 4)), np.zeros((n, count, 2))
         there, kinds = np.zeros((n, count), bool), np.zeros((n, count), np.int8)
@@ -254,9 +259,11 @@ class Header:
                     road=np.stack([road_lanes, np.full(n, self.lane_width)], 1).astype(np.float32), friction=friction,
                     turn=turn.astype(np.float32), cross=cross.astype(np.float32), profile=profile.astype(np.float32),
                     actor=actor, onset=np.where(actor >= 0, number("onset", np.nan), np.nan).astype(np.float32),
-                    room=np.where(actor > 0, number("room", np.nan), np.nan).astype(np.float32), braker=braker,
+                    room=np.where(actor > 0, number("room", np.nan), np.nan).astype(np.float32),
+                    pace=np.where(actor > 0, number("pace", np.nan), np.nan).astype(np.float32), braker=braker,
                     depth=np.where(braker >= 0, number("depth", np.nan), np.nan).astype(np.float32),
                     brake=np.where(braker >= 0, number("brake", np.nan), np.nan).astype(np.float32),
+                    lasting=np.where(braker >= 0, number("lasting", 1.0), np.nan).astype(np.float32),
                     condition=condition)
 
     def to_json(self) -> dict[str, Any]:
@@ -277,6 +284,17 @@ def _numeric(column: pd.Series) -> Floats:
     """A number column, or a label column of printed numbers; what is neither is its first usable value."""
     values = pd.to_numeric(column, errors="coerce").to_numpy(dtype=np.float64)
     return np.nan_to_num(values, nan=float(values[np.isfinite(values)][0]) if np.isfinite(values).any() else 1.0)
+
+
+def _stretch(loss: Floats, least: Floats, inside: NDArray[np.int64]) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """The unbroken stretch round the step ``inside`` in which a speed falls by ``least`` or more: first step, and the
+    step after the last; ``loss`` [n, T - 1] m/s^2."""
+    slow = loss < least[:, None]
+    steps = np.arange(loss.shape[1])
+    middle = np.minimum(inside + 1, loss.shape[1] - 1)  # braking may have begun within its window
+    before = np.where(slow & (steps < middle[:, None]), steps + 1, 0).max(1)
+    after = np.where(slow & (steps > middle[:, None]), steps, loss.shape[1]).min(1)
+    return before, np.maximum(after, before + 1)
 
 
 def _mates(s: Floats, lane: NDArray[np.int64], there: NDArray[np.bool_], slot: int, ahead: NDArray[np.bool_]

@@ -11,13 +11,13 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from synth.driving.networks.critic import SceneCritic
-from synth.driving.networks.policy import Policy
+from synth.driving.networks.whole import NOISE, WholeScene
 from synth.driving.plan import Plan, facts
 from synth.driving.players import Store, plain, seen, token_losses
 from synth.driving.rollout import roll_out
 from synth.driving.scenes import SceneShape
 from synth.driving.tokens import Grids
-from synth.driving.training import networks, on_bicycle, train
+from synth.driving.training import Driver, networks, on_bicycle, train
 from synth.gan.recipe import Recipe
 from synth.gan.weights import device_named, read_description, save_weights, write_description
 from synth.progress import Progress, Silent
@@ -31,7 +31,7 @@ BATCH = 1024  # scenes driven at once
 class DriverModel:
     """A trained policy; ``judge`` is the critic where one was trained. ``history`` is not part of the saved bytes."""
 
-    def __init__(self, policy: Policy, judge: nn.Module | None, grids: Grids, recipe: Recipe, shape: SceneShape,
+    def __init__(self, policy: Driver, judge: nn.Module | None, grids: Grids, recipe: Recipe, shape: SceneShape,
                  condition: int, history: dict[str, Any] | None = None) -> None:
         self.policy, self.judge, self.grids, self.recipe = policy, judge, grids, recipe
         self.shape, self.condition, self.history = shape, condition, history or {}
@@ -60,15 +60,23 @@ class DriverModel:
                 part = plan.take(slice(start, start + BATCH))
                 told = facts(part, self.shape.steps, self.shape.dt, self.device)
                 rng = torch.Generator(device=self.device).manual_seed(derive(seed, "drive", number))
-                first = torch.from_numpy(part.start).to(self.device)
-                states = roll_out(self.policy, first, told, self.shape.dt, rng=rng)
+                if isinstance(self.policy, WholeScene):
+                    noise = torch.randn(len(part), NOISE, generator=rng, device=self.device)
+                    states = self.policy(told, self.shape.dt, noise)
+                else:
+                    first = torch.from_numpy(part.start).to(self.device)
+                    states = roll_out(self.policy, first, told, self.shape.dt, rng=rng)
                 out[start:start + BATCH] = states.transpose(1, 2).cpu().numpy()
                 step.update(min(n, start + BATCH))
         return out
 
     def scores(self, states: NDArray[np.float32], plan: Plan) -> NDArray[np.float64]:
-        """Mean log-likelihood [n] of a scene's tokens: higher is more like the scenes it was trained on."""
-        return self._each(states, plan, self._likelihood)
+        """Mean log-likelihood [n] of a scene's tokens: higher is more like the scenes it was trained on.
+
+        Where there is no likelihood it is the critic's score.
+        """
+        whole = isinstance(self.policy, WholeScene)
+        return self._each(states, plan, self._judged if whole else self._likelihood)
 
     def critic_scores(self, states: NDArray[np.float32], plan: Plan) -> NDArray[np.float64] | None:
         """The critic's scores [n]; None where no critic trained or it was not kept."""
@@ -87,6 +95,7 @@ class DriverModel:
 
     def _likelihood(self, store: Store) -> Tensor:
         batch = plain(store, torch.arange(len(store), device=self.device), self.shape.dt)
+        assert not isinstance(self.policy, WholeScene)
         losses = token_losses(self.policy, batch)
         return -losses.sum((1, 2)) / (batch.facts.present.sum(1) * losses.shape[1])
 
@@ -115,12 +124,13 @@ class DriverModel:
 
         described = read_description(folder / DESCRIPTION, FORMAT)
         recipe, grids = Recipe.from_json(described["recipe"]), Grids.from_json(described["grids"])
-        policy, critic = networks(recipe, grids, described["condition"])
+        shape = SceneShape(**described["shape"])
+        policy, critic = networks(recipe, grids, described["condition"], shape.vehicles, shape.steps)
         policy.load_state_dict(load_file(folder / WEIGHTS))
         judge: SceneCritic | None = None
         if (folder / CRITIC).exists():
             judge = critic
             judge.load_state_dict(load_file(folder / CRITIC))
             judge.to(device_named(device)).eval()
-        return cls(policy.to(device_named(device)).eval(), judge, grids, recipe, SceneShape(**described["shape"]),
+        return cls(policy.to(device_named(device)).eval(), judge, grids, recipe, shape,
                    described["condition"])

@@ -13,8 +13,8 @@ from torch import Tensor
 SEGMENTS = 4  # stretches of equal length whose mean accelerations make up a vehicle's profile
 KINDS = 3
 HORIZON = 4.0  # s: an event farther away than this is just far away
-STATIC = KINDS + 13  # features of a vehicle that do not change, without the condition
-SCHEDULE = 10  # columns of Facts.schedule
+STATIC = KINDS + 14  # features of a vehicle that do not change, without the condition
+SCHEDULE = 11  # columns of Facts.schedule
 KNOWN = KINDS + 5  # place of "has a profile" in the static features
 
 
@@ -25,9 +25,9 @@ class Plan:
     ``start`` float32 [n, K, 4] the first states, ``present`` [n, K], ``sizes`` [n, K, 2], ``kinds`` [n, K],
     ``road`` [n, 2], ``friction`` [n]; ``turn`` [n, K] lanes to the left until the end, ``cross`` [n, K] s when the
     first line is crossed, ``profile`` [n, K, SEGMENTS] m/s^2 (all NaN: left to the policy), ``actor`` [n] slot of who
-    does what the scene shows, -1 nobody, ``onset`` [n] s when, ``room`` [n] m between ego vehicle and actor then,
-    ``braker`` [n] slot of who brakes hardest, -1 nobody, ``depth`` [n] m/s^2, ``brake`` [n] s; ``condition`` [n, C]
-    what was asked for.
+    does what the scene shows, -1 nobody, ``onset`` [n] s when, ``room`` [n] m between ego vehicle and actor then
+    and ``pace`` [n] m/s the ego vehicle is faster, ``braker`` [n] slot of who brakes hardest, -1 nobody, ``depth`` [n]
+    m/s^2, ``brake`` [n] s when, ``lasting`` [n] s; ``condition`` [n, C] what was asked for.
     """
 
     start: NDArray[np.float32]
@@ -42,9 +42,11 @@ class Plan:
     actor: NDArray[np.int64]
     onset: NDArray[np.float32]
     room: NDArray[np.float32]
+    pace: NDArray[np.float32]
     braker: NDArray[np.int64]
     depth: NDArray[np.float32]
     brake: NDArray[np.float32]
+    lasting: NDArray[np.float32]
     condition: NDArray[np.float32]
 
     def __len__(self) -> int:
@@ -60,8 +62,9 @@ class Facts:
     """The same as tensors: what the features of every step are made from, on the networks' device.
 
     ``present`` [B, K] bool, ``length`` and ``width`` [B, K], ``lanes`` and ``lane`` (width of one) [B, 1],
-    ``friction`` [B, 1], ``known`` [B, K] whether there is a profile (0 or 1), ``static`` [B, K, STATIC + C],
-    ``schedule`` [B, T, K, SCHEDULE] (see :func:`facts`).
+    ``friction`` [B, 1], ``known`` [B, K] whether there is a profile (0 or 1), ``actor`` [B, K] 1 for who meets the ego
+    vehicle, ``meeting`` [B, 3] whether, how near and how fast they meet, ``static`` [B, K, STATIC + C], ``schedule``
+    [B, T, K, SCHEDULE] (see :func:`facts`).
     """
 
     present: Tensor
@@ -71,6 +74,8 @@ class Facts:
     lane: Tensor
     friction: Tensor
     known: Tensor
+    actor: Tensor
+    meeting: Tensor
     static: Tensor
     schedule: Tensor
 
@@ -84,18 +89,25 @@ class Facts:
                        for f in fields(self)))
 
 
-GOAL_SPEED, LEFT, PLANNED_S, PLANNED, NEXT, CROSSING, GOAL_D, BRAKING, ONSET, CLOCK = range(SCHEDULE)
+def marks(steps: int, pieces: int) -> NDArray[np.int64]:
+    """The steps at which stretches of a profile begin and end, int64 [pieces + 1]."""
+    return np.asarray(np.round(np.linspace(0, steps - 1, pieces + 1)), dtype=np.int64)
+
+
+GOAL_SPEED, LEFT, PLANNED_S, PLANNED, NEXT, CROSSING, GOAL_D, BRAKING, HARD, ONSET, CLOCK = range(SCHEDULE)
 
 
 def facts(plan: Plan, steps: int, dt: float, device: torch.device | None = None) -> Facts:
-    """Tensors of a plan. The schedule's columns: the speed at the end of the running segment and the seconds until
-    then, where the profile would have the vehicle now, the segment's acceleration and the next one's, seconds until
-    the line is crossed, the goal across the road, seconds until braking and until the event, and the share of time.
-    Seconds are cut at HORIZON; what will not happen is 0 and said so in ``static``.
+    """Tensors of a plan.
+
+    The schedule's columns: the speed at the end of the running stretch and the seconds until then, where the profile
+    would have the vehicle now, the stretch's acceleration and the next one's, seconds until the line is crossed, the
+    goal across the road, seconds until braking, how hard it brakes now, seconds until the event, and the share of
+    time that is over. Seconds are cut at HORIZON; what will not happen is 0 and said so in ``static``.
     """
     n, count = plan.present.shape
     time = np.arange(steps) * dt
-    ends = np.linspace(0, (steps - 1) * dt, SEGMENTS + 1)
+    ends = marks(steps, SEGMENTS) * dt
     known = np.isfinite(plan.profile).all(-1)
     profile = np.nan_to_num(plan.profile)
     speed = plan.start[..., 3]
@@ -124,8 +136,13 @@ def facts(plan: Plan, steps: int, dt: float, device: torch.device | None = None)
     schedule[..., CROSSING] = until(np.where(turning, plan.cross, np.nan).astype(np.float32))
     schedule[..., GOAL_D] = goal[..., None]
     schedule[..., BRAKING] = until(np.where(braker, plan.brake[:, None], np.nan).astype(np.float32))
+    over = time - plan.brake[:, None]  # [n, T]
+    schedule[..., HARD] = np.where((over >= -1e-3) & (over < plan.lasting[:, None] - 1e-3),
+                                     np.nan_to_num(plan.depth)[:, None], 0.0)[:, None] * braker[..., None]
     schedule[..., ONSET] = until(np.repeat(plan.onset[:, None], count, 1))
     schedule[..., CLOCK] = time / max(time[-1], dt)
+
+    meets = ((plan.actor > 0) & np.isfinite(plan.onset) & np.isfinite(plan.room)).astype(np.float32)
 
     def shared(values: NDArray[Any]) -> NDArray[Any]:
         return np.repeat(values[:, None], count, 1)
@@ -134,7 +151,8 @@ def facts(plan: Plan, steps: int, dt: float, device: torch.device | None = None)
         *(plan.kinds == kind for kind in range(KINDS)), plan.sizes[..., 0] / 10, plan.sizes[..., 1] / 3,
         np.broadcast_to(slots == 0, actor.shape), actor, shared(plan.actor == 0), known, turning,
         np.nan_to_num(plan.turn) / 2, braker * np.nan_to_num(plan.depth)[:, None] / 5, braker,
-        shared(np.exp(-np.nan_to_num(plan.room, nan=200.0) / 20)), shared(plan.friction), shared(plan.road[:, 0] / 4)],
+        shared(np.exp(-np.nan_to_num(plan.room, nan=200.0) / 20)), shared(np.nan_to_num(plan.pace) / 5),
+        shared(plan.friction), shared(plan.road[:, 0] / 4)],
         -1).astype(np.float32)
     static = np.concatenate([static, np.repeat(plan.condition[:, None], count, 1)], -1)
 
@@ -143,5 +161,7 @@ def facts(plan: Plan, steps: int, dt: float, device: torch.device | None = None)
 
     return Facts(tensor(plan.present), tensor(plan.sizes[..., 0]), tensor(plan.sizes[..., 1]),
                  tensor(plan.road[:, :1]), tensor(plan.road[:, 1:]), tensor(plan.friction[:, None]),
-                 tensor(known.astype(np.float32)), tensor(static),
+                 tensor(known.astype(np.float32)), tensor(meets[:, None] * actor.astype(np.float32)),
+                 tensor(np.stack([meets, np.nan_to_num(plan.room), np.nan_to_num(plan.pace)], 1).astype(np.float32)),
+                 tensor(static),
                  tensor(np.ascontiguousarray(schedule.transpose(0, 2, 1, 3))))

@@ -12,6 +12,7 @@ from synth.driving.bicycle import controls, track
 from synth.driving.features import features
 from synth.driving.networks.critic import moving
 from synth.driving.networks.policy import Policy
+from synth.driving.networks.whole import NOISE, WholeScene
 from synth.driving.plan import KNOWN, Facts
 from synth.driving.rollout import roll_out
 from synth.driving.tokens import encode
@@ -99,7 +100,7 @@ class ScenePlayers:
         return seen(states, batch.facts, self.dt)
 
     @torch.no_grad()
-    def validate(self, generator: nn.Module) -> float:
+    def validate(self, generator: nn.Module) -> float | None:
         """Mean negative log-likelihood of a token of held-back scenes (of train where none are), nats."""
         assert isinstance(generator, Policy)
         store = self.train if self.held is None else self.held
@@ -109,6 +110,29 @@ class ScenePlayers:
             total += float(token_losses(generator, batch).sum())
             count += 2 * int(batch.facts.present.sum()) * batch.used.shape[1]
         return total / max(1, count)
+
+
+class WholePlayers(ScenePlayers):
+    """A generator of whole scenes from noise and the same critic."""
+
+    generator: WholeScene  # type: ignore[assignment]
+
+    def draw(self, records: int) -> Batch:
+        """Train scenes by their weights, as they were recorded."""
+        return plain(self.train, torch.multinomial(self.train.weights, records, replacement=True), self.dt)
+
+    def likelihood(self, batch: Batch) -> Tensor:
+        """There is none: whoever asks has the wrong recipe."""
+        raise NotImplementedError("a generator of whole scenes has no likelihood")
+
+    def fake(self, batch: Batch) -> Seen:
+        """As many scenes from noise."""
+        noise = torch.randn(len(batch.recorded), NOISE, device=batch.recorded.device)
+        return seen(self.generator(batch.facts, self.dt, noise), batch.facts, self.dt)
+
+    def validate(self, generator: nn.Module) -> float | None:
+        """No figure: the last average is released."""
+        return None
 
 
 def _batch(states: Tensor, used: Tensor, recorded: Tensor, facts: Facts) -> Batch:

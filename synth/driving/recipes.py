@@ -18,10 +18,11 @@ VALIDATIONS, RARELY = 12, 20  # of a phase; and the fewest steps between two
 
 _CLOSED = (
     ("hidden", 64), ("along", 48), ("across", 40), ("dropout", 0.1), ("critic_width", 48),
-    ("kicked", 0.5), ("forget", 0.15), ("balance", 0.3), ("temperature", 0.7), ("effort_of_header", 1.0),
+    ("kicked", 0.5), ("forget", 0.15), ("balance", 0.3), ("temperature", 0.7), ("header_passes", 30.0),
+    ("header_hidden", 64), ("header_settling_passes", 8.0), ("header_most", 200_000.0),
     ("likelihood_passes", 40.0), ("settling_passes", 10.0), ("adversarial_passes", 2.0), ("control_passes", 2.0),
     ("likelihood_most", 120_000.0), ("settling_most", 30_000.0), ("adversarial_most", 8_000.0),
-    ("control_most", 8_000.0),
+    ("control_most", 8_000.0), ("noise_passes", 40.0), ("noise_most", 80_000.0),
 )
 
 _WARM = Phase(name="likelihood", likelihood=1.0, batch=64, generator_rate=3e-3, betas=(0.9, 0.99), decay=1e-4,
@@ -37,6 +38,9 @@ RECIPES: dict[str, Recipe] = {recipe.name: recipe for recipe in (
            phases=(_WARM, _SETTLE, _CRITIC)),
     Recipe(name="driving/likelihood", players="closed-loop", select="last", settings=_CLOSED,
            phases=(_WARM, _SETTLE, _CONTROL)),  # no critic, as many steps
+    Recipe(name="driving/wgan-gp", players="whole", select="last", settings=_CLOSED, phases=(
+        Phase(name="noise", objective="wasserstein", penalties=(("gradient", 10.0),), batch=64, generator_rate=2e-4,
+              critic_rate=2e-4, betas=(0.0, 0.9), average=0.99),)),
 )}
 
 
@@ -45,6 +49,16 @@ def named(training: Training) -> Recipe:
     if training.recipe not in RECIPES:
         raise UserError(f"unknown recipe {training.recipe!r}", todo=f"known recipes: {', '.join(RECIPES)}")
     return with_options(RECIPES[training.recipe], training.options)
+
+
+def of_header(recipe: Recipe, *, scenes: int, effort: float) -> Training:
+    """How the table of headers is trained: by likelihood and averaging (a critic of tables has not paid there)."""
+    most = float(recipe.setting("header_most")) / max(1, scenes)
+    passes, settling = (min(float(recipe.setting(name)), share * most) for name, share in (
+        ("header_passes", 0.8), ("header_settling_passes", 0.2)))
+    return Training(recipe="tabular/likelihood", effort=effort, options=(
+        ("likelihood_passes", passes), ("settling_passes", settling), ("control.steps", 1),
+        ("hidden", int(recipe.setting("header_hidden"))), ("inner", int(recipe.setting("header_hidden")) // 2)))
 
 
 def resolve(recipe: Recipe, *, scenes: int, effort: float) -> Recipe:

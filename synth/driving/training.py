@@ -10,17 +10,19 @@ import torch
 from numpy.typing import NDArray
 from torch import nn
 
-from synth.driving.bicycle import track
+from synth.driving.bicycle import controls, track
 from synth.driving.networks.critic import SceneCritic
 from synth.driving.networks.policy import Policy
+from synth.driving.networks.whole import WholeScene
 from synth.driving.plan import Plan, facts
-from synth.driving.players import ScenePlayers, Store
+from synth.driving.players import ScenePlayers, Store, WholePlayers
 from synth.driving.tokens import Grids
 from synth.gan.recipe import Recipe
 from synth.gan.trainer import Trainer
 from synth.progress import Progress
 from synth.seeds import derive, generator
 
+Driver = Policy | WholeScene
 HELD = 0.08  # share of scenes, by entity, to choose weights by
 LEAST = 50  # scenes: with fewer none are held back
 _BLOCK = 4096  # scenes tracked at once
@@ -53,22 +55,24 @@ def shares(classes: NDArray[np.int64], balance: float) -> NDArray[np.float32]:
     return (weight / weight.sum()).astype(np.float32)
 
 
-def networks(recipe: Recipe, grids: Grids, condition: int) -> tuple[Policy, SceneCritic]:
+def networks(recipe: Recipe, grids: Grids, condition: int, vehicles: int, steps: int) -> tuple[Driver, SceneCritic]:
     """Untrained, from torch's global generator."""
-    policy = Policy(grids, condition=condition, hidden=int(recipe.setting("hidden")),
-                    dropout=float(recipe.setting("dropout")))
-    return policy, SceneCritic(condition=condition, width=int(recipe.setting("critic_width")))
+    driver: Driver
+    if recipe.players == "whole":
+        driver = WholeScene(condition=condition, vehicles=vehicles, steps=steps, width=int(recipe.setting("hidden")))
+    else:
+        driver = Policy(grids, condition=condition, hidden=int(recipe.setting("hidden")),
+                        dropout=float(recipe.setting("dropout")))
+    return driver, SceneCritic(condition=condition, width=int(recipe.setting("critic_width")))
 
 
 def train(recipe: Recipe, states: NDArray[np.float32], plan: Plan, classes: NDArray[np.int64],
           entities: NDArray[np.int64], *, dt: float, seed: int, device: torch.device, progress: Progress,
-          checkpoint: Path | None) -> tuple[Policy, nn.Module | None, Grids, dict[str, Any]]:
+          checkpoint: Path | None) -> tuple[Driver, nn.Module | None, Grids, dict[str, Any]]:
     """Run a resolved recipe on scenes [n, K, T, 4] with their plans; ``classes`` [n] are balanced in the batches.
 
     Returns policy, critic (None where none trained), the grids of the tokens, and the history.
     """
-    from synth.driving.bicycle import controls
-
     driven = on_bicycle(states, plan, dt)
     used = controls(driven[..., :-1, :], driven[..., 1:, :], dt)
     grids = Grids.fit(used[torch.from_numpy(plan.present)].numpy(),
@@ -82,9 +86,11 @@ def train(recipe: Recipe, states: NDArray[np.float32], plan: Plan, classes: NDAr
                             torch.from_numpy(weights[rows]).to(device)))
     with torch.random.fork_rng(devices=[device] if device.type == "cuda" else []):
         torch.manual_seed(derive(seed, "weights"))
-        policy, critic = (network.to(device) for network in networks(recipe, grids, plan.condition.shape[1]))
-    assert isinstance(policy, Policy)
-    players = ScenePlayers(
+        policy, critic = networks(recipe, grids, plan.condition.shape[1], states.shape[1], states.shape[2])
+        policy.to(device)
+        critic.to(device)
+    kind: Any = WholePlayers if recipe.players == "whole" else ScenePlayers
+    players = kind(
         policy, critic if recipe.adversarial else None, stores[0], stores[1] if held.any() else None, dt=dt,
         kicked=float(recipe.setting("kicked")), forget=float(recipe.setting("forget")),
         temperature=float(recipe.setting("temperature")))
