@@ -19,7 +19,7 @@ from synth.driving.tracks import Recording
 
 DEGREES, GAIN = (1, 3, 5), 0.05  # of the reference line; a higher one must make what is left smaller by this share
 ENDS = (0.005, 0.995)  # quantiles of the traffic along the axis; beyond, the line goes on straight
-FAITHFUL = 2.0  # numbers of lanes are used for the line if not this much more is left than with an offset for each track
+FAITHFUL = 2.0  # lane numbers are used for the line if not this much more is left than with an offset for each track
 ASIDE = 1.4  # m from the middle of a lane, within which nine tenths of its vehicles are
 SHARPEST = 1 / 120.0  # 1/m; curvature of a line that vehicles ten metres aside still share
 ASTRAY, ASTRAY_SHARE = 0.45, 0.1  # rad off the road's direction; the share of moving points that may be
@@ -113,7 +113,8 @@ class _Line:
         if (lane[known] >= 0).all():
             of_lanes, left = _fit(scaled, places, lane[known])
             if left < FAITHFUL * spread:
-                factors = of_lanes
+                factors, tracks = of_lanes, lane[known]
+        factors = _parallel(factors, scaled, places, tracks, half)
         degree = len(factors)
         near, far = (np.quantile(scaled, q) for q in ENDS)
         at = np.arange(low - 30, high + 31, 1.0)
@@ -158,6 +159,20 @@ def _fit(u: NDArray[np.float64], w: NDArray[np.float64], alike: NDArray[np.int64
             break
         factors, spread = tried, left
     return factors, spread
+
+
+def _parallel(factors: NDArray[Any], u: NDArray[np.float64], w: NDArray[np.float64], alike: NDArray[np.int64],
+              half: float) -> NDArray[Any]:
+    """The factors again, with offsets that stand square to the line instead of to the axis."""
+    group = np.unique(alike, return_inverse=True)[1]
+    count = np.bincount(group)
+    for _ in range(2):
+        powers = np.arange(1, len(factors) + 1)
+        place = (factors * u[:, None] ** powers).sum(axis=1)
+        upright = np.cos(np.arctan((factors * powers * u[:, None] ** (powers - 1)).sum(axis=1) / half))
+        offset = (np.bincount(group, (w - place) * upright) / count)[group]
+        factors, _ = _fit(u, w - offset / upright, np.zeros(len(u), np.int64))
+    return factors
 
 
 def _faithful(d: NDArray[np.float64], lane: NDArray[np.int64]) -> bool:

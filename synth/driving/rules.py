@@ -138,7 +138,8 @@ def stacked(contract: Contract, cut: Cut) -> list[UserError]:
     share = float(collisions(cut.scenes.take(rows)).any(axis=(1, 2)).mean())
     if share <= MOST_STACKED:
         return []
-    return [UserError(f"vehicles stand in one another in {share:.0%} of the scenes", where=at_line(contract, block.line),
+    return [UserError(f"vehicles stand in one another in {share:.0%} of the scenes",
+                      where=at_line(contract, block.line),
                       todo="check that all tracks of a recording have one clock and one grid, and name the column "
                            "`recording`; single drives without the others need `vehicles: 1`")]
 
