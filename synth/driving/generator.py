@@ -67,8 +67,8 @@ class SceneGenerator:
             training=recipes.of_header(base, scenes=len(scenes), effort=contract.training.effort),
             checkpoint=checkpoints / "header", entities=scenes.entities, conditions=tuple(first), k=contract.k)
         conditioning = Conditioning.fit(scenes.table, schema, schema.names)
-        friction = tuple((str(name), float(mu)) for name, mu in getattr(
-            getattr(contract, "traffic", None), "friction", ()))
+        friction = tuple((str(name), float(mu)) for name, mu in
+                         (contract.traffic.friction if contract.traffic is not None else ()))
         plan = _as_recorded(header.realise(frame, _friction(scenes.table, friction),
                                            conditioning.encode(scenes.table)), scenes)
         recipe = recipes.resolve(base, scenes=len(scenes), effort=contract.training.effort)

@@ -9,6 +9,7 @@ from synth.driving.bicycle import advance, controls
 from synth.driving.features import features
 from synth.driving.networks.policy import Policy
 from synth.driving.plan import Facts
+from synth.driving.reflexes import restrained
 from synth.driving.tokens import draw, relaxed
 
 JERK = 45.0  # m/s^3
@@ -36,9 +37,14 @@ def roll_out(policy: Policy, start: Tensor, facts: Facts, dt: float, *, rng: tor
                 chosen.append(draw(part, edges, torch.rand(part.shape[:-1], generator=rng, device=part.device)))
             else:
                 chosen.append(relaxed(part, edges, torch.rand_like(part), torch.rand_like(part[..., 0]), temperature))
+        control = torch.stack(chosen, -1)
+        if policy.reflexes:
+            control = restrained(state, control, used, facts)
         if t:  # brakes take time to grip
-            chosen[0] = torch.minimum(torch.maximum(chosen[0], used[..., 0] - JERK * dt), used[..., 0] + JERK * dt)
-        after = advance(state, torch.stack(chosen, -1), facts.friction, dt) * there
+            room = JERK * dt
+            control = torch.stack([torch.minimum(torch.maximum(control[..., 0], used[..., 0] - room),
+                                                 used[..., 0] + room), control[..., 1]], -1)
+        after = advance(state, control, facts.friction, dt) * there
         used = controls(state, after, dt) * there
         state = after
         states.append(state)

@@ -62,7 +62,7 @@ def networks(recipe: Recipe, grids: Grids, condition: int, vehicles: int, steps:
         driver = WholeScene(condition=condition, vehicles=vehicles, steps=steps, width=int(recipe.setting("hidden")))
     else:
         driver = Policy(grids, condition=condition, hidden=int(recipe.setting("hidden")),
-                        dropout=float(recipe.setting("dropout")))
+                        dropout=float(recipe.setting("dropout")), reflexes=bool(recipe.setting("reflexes")))
     return driver, SceneCritic(condition=condition, width=int(recipe.setting("critic_width")))
 
 

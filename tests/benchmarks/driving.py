@@ -25,20 +25,22 @@ from tempfile import TemporaryDirectory
 from typing import Any
 
 import numpy as np
+import pandas as pd
 import torch
 
 ROOT = Path(__file__).resolve().parents[2]
 if str(ROOT) not in sys.path:
     sys.path.insert(0, str(ROOT))
 
-from synth.contract.model import Contract, Training  # noqa: E402
+from synth.contract.model import Contract, Role, Training  # noqa: E402
+from synth.contract.traffic import Traffic  # noqa: E402
 from synth.driving.bicycle import advance  # noqa: E402
 from synth.driving.generator import SceneGenerator  # noqa: E402
 from synth.driving.geometry import collisions, off_road  # noqa: E402
 from synth.driving.labels import labels  # noqa: E402
-from synth.driving.scenes import EGO, LANE_WIDTH, MANOEUVRE, Scenes  # noqa: E402
+from synth.driving.scenes import EGO, LANE_WIDTH, MANOEUVRE, MANOEUVRES, Scenes, SceneShape  # noqa: E402
 from synth.progress import Silent  # noqa: E402
-from synth.tabular.schema import TableSchema  # noqa: E402
+from synth.tabular.schema import ColumnSchema, TableSchema  # noqa: E402
 from validators.discriminator import separate  # noqa: E402
 from validators.driving import tasks  # noqa: E402
 from validators.driving.kinematics import friction, impossible  # noqa: E402
@@ -50,13 +52,15 @@ TRAINED = ("driving/closed-loop", "driving/likelihood", "driving/wgan-gp")
 REPLAYS = ("real", "bootstrap", "constant", "follower")
 MOST = 3000  # scenes of a set that are judged
 RARE = 20  # real examples
+FRICTION = (("clear", 0.9), ("rain", 0.65), ("snow", 0.45))  # of the demo's contract
 Generator = Callable[[Scenes, int], tuple[Scenes, dict[str, Any]]]
 
 
 def contract_for(training: Training) -> Contract:
     """What the generator reads of a contract."""
     return Contract(name="bench", version="1", domain="driving", path=Path("bench.yaml"), digest="", description="",
-                    source="", columns=(), training=training, conditions=("manoeuvre", "weather"))
+                    source="", columns=(), training=training, conditions=("manoeuvre", "weather"),
+                    traffic=Traffic(friction=FRICTION))
 
 
 def trained(recipe: str, schema: TableSchema, effort: float, options: tuple[tuple[str, Any], ...] = ()) -> Generator:
@@ -182,10 +186,25 @@ def rare(name: str, train: Scenes, test: Scenes, fit: Callable[[Scenes, int], Sc
 
 
 def read(path: Path) -> tuple[Scenes, TableSchema]:
-    """Scenes and the schema of their listing."""
-    from synth.driving.stored import load_scenes
+    """Scenes and the schema of their listing, from an ingest folder or an npz with the listing as parquet beside it."""
+    if path.is_dir():
+        from synth.driving.stored import StoredScenes
 
-    return load_scenes(path)
+        stored = StoredScenes.open(path)
+        return stored.scenes(), stored.schema
+    held = np.load(path)
+    table = pd.read_parquet(path.with_suffix(".parquet"))
+    columns = []
+    for name in table:
+        text = not pd.api.types.is_numeric_dtype(table[name])
+        table[name] = table[name].astype("str" if text else "float64")
+        values = tuple(sorted(MANOEUVRES if name == MANOEUVRE else set(table[name]))) if text else ()
+        columns.append(ColumnSchema(name=str(name), role=Role.CATEGORICAL if text else Role.NUMERIC, nullable=False,
+                                    values=values, integer=name == "lanes",
+                                    decimals=None if text else 0 if name == "lanes" else 2))
+    shape = SceneShape(vehicles=held["present"].shape[1], steps=held["states"].shape[2])
+    arrays = {name: held[name] for name in ("states", "present", "sizes", "kinds", "road", "entities")}
+    return Scenes(**arrays, table=table, shape=shape), TableSchema(columns=tuple(columns))
 
 
 def dealt(scenes: Scenes, seed: int) -> tuple[Scenes, Scenes]:

@@ -24,9 +24,10 @@ class Policy(nn.Module):
     along: Tensor
     across: Tensor
 
-    def __init__(self, grids: Grids, *, condition: int, hidden: int, dropout: float = 0.0) -> None:
+    def __init__(self, grids: Grids, *, condition: int, hidden: int, dropout: float = 0.0,
+                 reflexes: bool = True) -> None:
         super().__init__()
-        self.hidden, self.dropout = hidden, dropout
+        self.hidden, self.dropout, self.reflexes = hidden, dropout, reflexes
         self.sizes = grids.sizes
         self.static = nn.Linear(STATIC + condition, hidden)
         self.dynamic = nn.Linear(DYNAMIC, hidden)

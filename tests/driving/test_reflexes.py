@@ -1,0 +1,66 @@
+"""Reflexes: they keep drivers who know nothing on the road and apart, and leave ordinary driving alone."""
+
+from __future__ import annotations
+
+import dataclasses
+
+import numpy as np
+import torch
+
+from synth.driving.bicycle import controls
+from synth.driving.geometry import collisions, off_road
+from synth.driving.plan import facts
+from synth.driving.reflexes import restrained
+from synth.driving.rollout import roll_out
+from synth.driving.scenes import Scenes
+from tests.driving import golden
+from tests.driving.test_header import planned
+from tests.driving.toys import traffic
+
+
+def driven(scenes: Scenes, reflexes: bool) -> Scenes:
+    """Scenes of an untrained policy."""
+    policy = golden.players(scenes).generator.eval()
+    policy.reflexes = reflexes
+    with torch.inference_mode():
+        policy.heads.bias[:10] = torch.linspace(-1, 1.5, 10)  # it likes speed
+        _, _, plan = planned(scenes)
+        told = facts(plan, 40, 0.2)
+        states = roll_out(policy, torch.from_numpy(plan.start), told, 0.2, rng=torch.Generator().manual_seed(0))
+    return dataclasses.replace(scenes, states=states.transpose(1, 2).numpy())
+
+
+def test_drivers_who_know_nothing_stay_on_the_road_and_mostly_apart() -> None:
+    scenes = traffic(300)
+    scenes = scenes.take(~collisions(scenes).any((1, 2)))
+    wild, careful = driven(scenes, False), driven(scenes, True)
+    assert off_road(wild).any(1).mean() > 0.3 and off_road(careful).any(1).mean() < 0.02
+    assert collisions(wild).any((1, 2)).mean() > 4 * collisions(careful).any((1, 2)).mean()
+
+
+def test_ordinary_driving_is_left_alone() -> None:
+    scenes = traffic(200)
+    _, _, plan = planned(scenes)
+    told = facts(plan, 40, 0.2)
+    states = torch.from_numpy(scenes.states)
+    used = controls(states[:, :, :-1], states[:, :, 1:], 0.2)
+    changed = []
+    for t in range(1, 39):
+        kept = restrained(states[:, :, t], used[:, :, t], used[:, :, t - 1], told)
+        changed.append(((kept - used[:, :, t]).abs() > 1e-4).any(-1)[told.present])
+    assert float(torch.cat(changed).float().mean()) < 0.01
+
+
+def test_they_brake_behind_a_wall_and_turn_from_the_edge() -> None:
+    scenes = traffic(4)
+    states = scenes.states.copy()
+    present = np.zeros_like(scenes.present)
+    present[:, :2] = True
+    states[:, 0, 0], states[:, 1, 0] = (0, 5.25, 0, 25), (30, 5.25, 0, 0)
+    states[1:, 1, 0, 0] = -30  # behind: nothing to brake for
+    states[2, 0, 0, 1:3] = (1.2, -0.05)  # towards the right edge
+    _, _, plan = planned(dataclasses.replace(scenes, present=present, states=states * present[..., None, None]))
+    told = facts(dataclasses.replace(plan, present=present), 40, 0.2)
+    kept = restrained(torch.from_numpy(states[:, :, 0]), torch.zeros(4, 4, 2), torch.zeros(4, 4, 2), told)
+    assert float(kept[0, 0, 0]) < -8 and float(kept[1, 0, 0]) == 0
+    assert float(kept[2, 0, 1]) > 1 and float(kept[1, 0, 1]) == 0
