@@ -15,8 +15,8 @@ from typing import Any
 from synth.contract.model import Contract
 from synth.errors import InternalError
 from validators.finding import Finding, GateResult, Verdict, overall
-from validators.report import context, tiles
-from validators.report.disclosure import disclosure_check, plain, rounded, tidy, tidy_picture
+from validators.report import context
+from validators.report.disclosure import SHOWN, disclosure_check, plain, rounded, tidy, tidy_picture
 from validators.report.words import CAVEAT, finite
 
 SCHEMA_VERSION = "1.0"
@@ -144,7 +144,7 @@ def _summary(result: GateResult) -> dict[str, Any]:
 def _gate(result: GateResult, people: float | None, k: int) -> dict[str, Any]:
     findings = []
     for finding in result.findings:
-        shown = [tiles.clean(p) for p in finding.detail.get("pictures") or [] if p.get("kind") == "images"]
+        shown = [SHOWN[p["kind"]].clean(p) for p in finding.detail.get("pictures") or [] if p.get("kind") in SHOWN]
         entry = plain(asdict(finding))
         pictures = tidy(entry["detail"].pop("pictures", None) or [], k)
         detail = tidy(entry.pop("detail"), k)
@@ -152,7 +152,7 @@ def _gate(result: GateResult, people: float | None, k: int) -> dict[str, Any]:
         entry["margin"] = margin(entry)
         entry["p_value"] = finite(detail.get("p_value"))  # what decides where a test has no limit of its own
         entry["pictures"] = shown + [tidy_picture(p, finite(entry["n"]) or people, k) for p in pictures
-                                     if isinstance(p, dict) and p.get("kind") != "images"]
+                                     if isinstance(p, dict) and p.get("kind") not in SHOWN]
         entry["detail"] = detail
         findings.append(entry)
     return {"gate": result.gate, "title": result.title, "question": result.question, "verdict": result.verdict,

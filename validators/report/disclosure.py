@@ -13,7 +13,7 @@ import re
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from validators.report import tiles
+from validators.report import drives, tiles
 from validators.report.words import clean, finite
 
 ROUND_TO = 10  # published counts of private rows and entities are multiples of this
@@ -33,6 +33,7 @@ _COUNT = re.compile(
 )
 # Subtrees whose counts are of synthetic rows, of attempts or of files, not of people.
 _PUBLIC = frozenset({"generate", "integrity", "attempts", "plan", "verdict", "released", "options"})
+SHOWN = {"images": tiles, "scenes": drives}  # kinds of pictures of synthetic records: who looks at them
 _CLOSED = re.compile(r"^\s*[\[(]?\s*[-−+]?[\d.,]+\s*(?:–|-|to|…|,|;)\s*[-−+]?[\d.,]+\s*[\])]?\s*$")
 
 
@@ -66,8 +67,8 @@ def plain(value: Any) -> Any:
     if isinstance(value, int):
         return int(value)
     if isinstance(value, Mapping):
-        if value.get("kind") == "images":
-            return tiles.clean(value)
+        if (shown := SHOWN.get(str(value.get("kind")))) is not None:
+            return shown.clean(value)
         return {plain(str(key)): plain(item) for key, item in value.items()}
     if isinstance(value, (list, tuple, set, frozenset)):
         return [plain(item) for item in (sorted(value, key=str) if isinstance(value, (set, frozenset)) else value)]
@@ -165,8 +166,8 @@ def disclosure_check(report: Mapping[str, Any], k: int) -> list[str]:
             problems.append(f"{place}: the key {key!r} may not be published")
         if isinstance(value, float) and not math.isfinite(value):
             problems.append(f"{place}: not a finite number")
-        if isinstance(value, Mapping) and value.get("kind") == "images":
-            problems.extend(f"{place}: {what}" for what in tiles.problems(value))
+        if isinstance(value, Mapping) and (shown := SHOWN.get(str(value.get("kind")))) is not None:
+            problems.extend(f"{place}: {what}" for what in shown.problems(value))
         if isinstance(value, str) and len(value) > 2 * LONGEST and tiles.size(value) is None:
             problems.append(f"{place}: text of {len(value):,} letters")
         private = not _PUBLIC.intersection(path)

@@ -14,7 +14,7 @@ from typing import Any
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
 
-from validators.report import charts, svg, tiles, words
+from validators.report import charts, drives, svg, tiles, words
 
 HERE = Path(__file__).parent
 PICTURE_BUDGET = 260_000  # letters of pictures on the page; what is left out stays in report.json
@@ -110,7 +110,7 @@ def _figure(picture: Mapping[str, Any], key: str) -> dict[str, Any] | None:
                 "quiet": quiet, "fold": quiet or len(rows) > TABLE_SHOWN, "size": size, "wide": True}
     if kind == "images":
         return tiles.figure(picture)
-    drawing = charts.draw(dict(picture), key)
+    drawing = drives.draw(picture, key) if kind == "scenes" else charts.draw(dict(picture), key)
     if not drawing:
         return None
     return {"kind": kind, "title": title, "svg": Markup(drawing), "size": len(drawing), "legend": _legend(picture),
@@ -129,6 +129,8 @@ def _legend(picture: Mapping[str, Any]) -> list[tuple[str, str]]:
         if kind == "bars" and words.finite(picture.get("limit")) is not None:
             entries.append(("limit", f"limit {words.threshold(picture['limit'], str(picture.get('unit', '')))}"))
         return entries
+    if kind == "scenes":
+        return [("c0", "the ego vehicle: filled"), ("c3", "other vehicles: numbered")]
     if kind == "intervals":
         rows = picture.get("rows", [])
         return [("dot", "value, interval")] + [
@@ -142,6 +144,9 @@ def _note(picture: Mapping[str, Any]) -> str:
     if kind == "marginal":
         hidden = sum(words.finite(v) is None for v in picture.get("real", []))
         return f"{words.plural(hidden, 'real share')} not shown (too few entities)." if hidden else ""
+    if kind == "scenes":
+        return ("Seen from above, driving to the right, across the road larger than along it. Pale boxes are where "
+                "vehicles start.")
     if kind == "heat":
         unit = str(picture.get("unit", ""))
         unit = "per cent" if words.is_share(unit) else unit
