@@ -11,6 +11,7 @@ from typing import Any
 
 from synth.contract.model import DEFAULT_K, Contract, FixedCombinations, Inequality, Privacy
 from synth.contract.pixels import Pixels, Window
+from synth.contract.traffic import Traffic
 from validators.finding import GateResult
 from validators.report.disclosure import plain, rounded, share_of, tidy
 from validators.report.words import finite, plural
@@ -54,9 +55,7 @@ def source(contract: Contract, record: Mapping[str, Any], splits: list[dict[str,
     ]
     return {
         "controller": contract.raw.get("tenant"), "licence": contract.licence,
-        "purpose": contract.purpose, "unit_of_privacy": contract.entity or (
-            "every row is one entity" if contract.pixels is None
-            else "every file is a patient of its own, as the contract asserts"),
+        "purpose": contract.purpose, "unit_of_privacy": contract.entity or _unit(contract),
         "rows": rounded(record.get("rows"), contract.k), "entities": rounded(record.get("entities"), contract.k),
         "splits": splits, "split_rule": "disjoint by entity, decided before training"
         + (", stratified by the target" if contract.target else ""),
@@ -67,7 +66,25 @@ def source(contract: Contract, record: Mapping[str, Any], splits: list[dict[str,
         },
         "excluded": [c["name"] for c in columns if c["output"] == "dropped"],
         **({} if contract.pixels is None else {"pixels": pixels(contract.pixels)}),
+        **({} if contract.traffic is None else {"traffic": traffic(contract.traffic)}),
     }
+
+
+def _unit(contract: Contract) -> str:
+    """The unit of privacy where no column names it."""
+    if contract.traffic is not None:
+        return "every track is a driver of its own, as the contract asserts"
+    if contract.pixels is not None:
+        return "every file is a patient of its own, as the contract asserts"
+    return "every row is one entity"
+
+
+def traffic(block: Traffic) -> dict[str, Any]:
+    """What the contract says of the scenes."""
+    return {"vehicles_of_a_scene": block.vehicles, "seconds": block.seconds, "rate_hz": block.rate,
+            "friction": ", ".join(f"{name} {mu:g}" for name, mu in block.friction) or "dry road everywhere",
+            "released_as": ", ".join(("own tables", *block.release)),
+            "scenes_with_files_of_their_own": f"the first {block.scenario_files:,}, where the set has so many"}
 
 
 def pixels(block: Pixels) -> dict[str, Any]:

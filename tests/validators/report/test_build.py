@@ -227,3 +227,15 @@ def test_whatever_an_ingest_counted_is_rounded(example: ModuleType) -> None:
     kept = processing(example.contract(), record)["record"]
     assert kept == {"images": 810, "quarantined": {"truncated": "fewer than 10", "constant": 20}, "sure": True,
                     "share": 0.25}
+
+
+def test_the_report_says_what_the_scenes_are_and_whose(example: ModuleType) -> None:
+    from synth.contract.traffic import Traffic
+
+    block = Traffic(friction=(("snow", 0.4),), scenario_files=40, each_track_is_a_driver=True)
+    report = example.report(traffic=block, entity=None)
+    assert report["source"]["traffic"]["friction"] == "snow 0.4"
+    assert report["source"]["unit_of_privacy"].startswith("every track is a driver")
+    page = render(report)
+    assert "the first 40, where the set has so many" in page and "<dt>Scenes</dt>" in page
+    assert "<dt>Scenes</dt>" not in render(example.report())
