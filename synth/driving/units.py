@@ -16,7 +16,7 @@ SPEEDS = {3.6: "km/h", 1 / 0.44704: "mph", 1 / 0.3048: "ft/s"}  # how many of th
 NEAR = 0.08  # relative distance at which a ratio is taken for one of these
 LENGTH, FEET = (2.5, 8.0), (9.0, 22.0)  # median length of vehicles in m; the same numbers when they are feet
 FASTEST = 75.0  # m/s; the median of a road's traffic is below this
-CROOKED = 0.5  # rad; the median error of headings above which they are not what they should be
+CROOKED = 0.3  # rad; the median error of headings above which they are not what they should be
 
 
 def doubts(states: pd.DataFrame, where: str) -> list[UserError]:

@@ -92,5 +92,5 @@ def test_a_leader_is_in_the_scene_or_there_is_no_scene() -> None:
     behind = {int(v): i for i, v in enumerate(recording.track)}[1]
     own = found.vehicles[:, 0] == behind
     early = own & (found.start <= 20)
-    assert (found.vehicles[early, 1] == [i for i in range(3) if recording.track[i] == 2][0]).all() and early.any()
+    assert (found.vehicles[early, 1] == next(i for i in range(3) if recording.track[i] == 2)).all() and early.any()
     assert not (own & (found.start > 20) & (found.start < 41)).any()

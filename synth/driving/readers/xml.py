@@ -13,6 +13,7 @@ from typing import IO, Any, cast
 from xml.parsers import expat
 
 _BLOCK = 1 << 16
+_UNFINISHED = (3, 5, 6)  # of expat: no element found, unclosed token, partial character
 
 
 class BadXml(Exception):
@@ -92,7 +93,7 @@ def _no_doctype(path: Path) -> None:
     except _Seen:
         return
     except expat.ExpatError as error:
-        raise BadXml("truncated" if error.code == 3 else "damaged") from None  # 3: no element found
+        raise BadXml("truncated" if error.code in _UNFINISHED else "damaged") from None
     except (OSError, EOFError):
         raise BadXml("damaged") from None
     raise BadXml("truncated")
