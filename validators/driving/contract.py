@@ -1,7 +1,8 @@
 """Gate "contract" for driving: can these scenes happen, do they show what was asked, and are the files what they say?
 
 Recordings are not free of faults (tracking errors, boxes that touch), so every rate is held against the real one plus a
-stated margin, never against zero. The listing is judged by the gate on tables, the files by reading them back.
+stated margin, never against zero; real scenes get the synthetic set's mix of manoeuvres and weathers first. The listing
+is judged by the gate on tables, the files by reading them back.
 """
 
 from __future__ import annotations
@@ -16,14 +17,14 @@ from numpy.typing import NDArray
 
 from synth.driving import geometry, labels
 from synth.driving.evidence import SceneEvidence
-from synth.driving.scenes import EGO, Scenes
+from synth.driving.scenes import EGO, MANOEUVRE, Scenes
 from synth.tabular.evidence import PARTS
 from validators import contract as tables
 from validators import pictures
 from validators import statistics as st
-from validators.driving import kinematics, replay
+from validators.driving import files, kinematics, replay
 from validators.driving.arms import joined, shown
-from validators.driving.rates import Excess, excess, wilson
+from validators.driving.rates import Excess, excess, standardised, wilson
 from validators.finding import Finding, GateResult, Verdict
 
 TITLE = "Contract"
@@ -53,9 +54,9 @@ class Limits:
     violating_rows: float = field(default=0.0, metadata={"direction": "at most", "range": (0, 1e9)})
     failed_expectations: float = field(default=0.0, metadata={"direction": "at most", "range": (0, 1e9)})
     files: float = field(default=0.0, metadata={"direction": "at most", "range": (0, 1e9)})
-    motion: float = field(default=0.005, metadata={"direction": "at most", "range": (0, 1)})
+    motion: float = field(default=0.01, metadata={"direction": "at most", "range": (0, 1)})
     collisions: float = field(default=0.005, metadata={"direction": "at most", "range": (0, 1)})
-    off_road: float = field(default=0.005, metadata={"direction": "at most", "range": (0, 1)})
+    off_road: float = field(default=0.01, metadata={"direction": "at most", "range": (0, 1)})
     relative: float = field(default=0.25, metadata={"direction": "at most", "range": (0, 10)})
     obeyed: float = field(default=0.10, metadata={"direction": "at most", "range": (0, 1)})
     obeyed_class: float = field(default=0.25, metadata={"direction": "at most", "range": (0, 1)})
@@ -66,7 +67,7 @@ class Limits:
 def run(evidence: SceneEvidence, limits: Limits) -> GateResult:
     """Judge the listing, the files, the motion, who touches whom, obedience, and a replay; value-free findings."""
     start = time.monotonic()
-    findings = _listing(evidence, limits)
+    findings = [*_listing(evidence, limits), *files.judge(evidence, limits.files)]
     real = joined(*(evidence.part(p) for p in PARTS))
     fewest = min(len(evidence.synthetic), len(real))
     if fewest < limits.minimum_scenes:
@@ -75,7 +76,8 @@ def run(evidence: SceneEvidence, limits: Limits) -> GateResult:
             n=st.rounded(fewest), limit=limits.minimum_scenes, direction="at least", power="not computed: n too small",
             remedy=f"provide and draw at least {limits.minimum_scenes:,.0f} scenes"))
     else:
-        findings += [*_motion(evidence, real, limits), *_touching(evidence.synthetic, real, limits),
+        mix = standardised(_kinds(evidence.synthetic), _kinds(real))
+        findings += [*_motion(evidence, real, mix, limits), *_touching(evidence.synthetic, real, mix, limits),
                      *_obeyed(evidence.synthetic, real, limits, evidence.contract.k),
                      *replay.judge(evidence, limits.replay)]
     findings.append(_rows(evidence))
@@ -113,8 +115,9 @@ def _rate(at: str, title: str, found: Excess, limit: float, n: int, what: str,
     return Finding(
         id=at, title=title, value=st.number(found.value, 4), low=st.number(found.low, 4), high=st.number(found.high, 4),
         unit="share of scenes", floor=0.0, limit=st.number(limit, 4), n=n, verdict=verdict,
-        method=f"synthetic share {100 * found.synthetic:.2f} %, real {100 * found.real:.2f} %; bounds by Wilson's "
-               "scores (Newcombe 1998), scenes of one entity counted as far as they differ",
+        method=f"synthetic share {100 * found.synthetic:.2f} %, real {100 * found.real:.2f} % at the same mix of "
+               "manoeuvres and weathers; bounds by Wilson's scores (Newcombe 1998), scenes of one entity counted as "
+               "far as they differ",
         power=f"an excess of {st.detectable(error):.4f} at n = {n:,} with 80 % power",
         remedy=st.remedy(verdict, what, st.rows_to_pass(n, found.high - found.value, error, limit), n, "scenes"),
         detail={"synthetic": st.number(found.synthetic, 4), "real": st.number(found.real, 4),
@@ -126,26 +129,34 @@ def _any(flags: NDArray[np.bool_]) -> NDArray[np.bool_]:
     return np.asarray(flags.reshape(len(flags), -1).any(axis=1))
 
 
-def _motion(evidence: SceneEvidence, real: Scenes, limits: Limits) -> list[Finding]:
+def _kinds(scenes: Scenes) -> NDArray[np.str_]:
+    """Manoeuvre and weather of each scene: what a synthetic set may have another mix of."""
+    weather = scenes.table[kinematics.WEATHER].fillna("") if kinematics.WEATHER in scenes.table else ""
+    found: NDArray[np.str_] = (scenes.table[MANOEUVRE].fillna("") + "/" + weather).to_numpy(dtype=str)
+    return found
+
+
+def _motion(evidence: SceneEvidence, real: Scenes, mix: NDArray[np.float64], limits: Limits) -> list[Finding]:
     sets = evidence.synthetic, real
     first, second = (kinematics.impossible(s, kinematics.friction(s, evidence.contract)) for s in sets)
     findings = []
     for rule, words in kinematics.RULES.items():
-        found = excess(_any(first[rule]), _any(second[rule]), real.entities)
+        found = excess(_any(first[rule]), _any(second[rule]), real.entities, weights=mix)
         findings.append(_rate(f"contract.motion.{rule}", f"Scenes with {words}, beyond the real rate", found,
                               limits.motion + limits.relative * found.real, len(evidence.synthetic),
                               "the generator drives what no vehicle can: it should integrate bounded controls"))
     return findings
 
 
-def _touching(synthetic: Scenes, real: Scenes, limits: Limits) -> list[Finding]:
+def _touching(synthetic: Scenes, real: Scenes, mix: NDArray[np.float64], limits: Limits) -> list[Finding]:
     hits = [geometry.collisions(s) for s in (synthetic, real)]
-    found = excess(_any(hits[0]), _any(hits[1]), real.entities)
+    found = excess(_any(hits[0]), _any(hits[1]), real.entities, weights=mix)
     ego = [float(h[:, EGO].any(axis=1).mean()) for h in hits]
     table = pictures.table("Scenes with a collision", ["scenes", "any vehicles", "the ego vehicle"],
                            [["synthetic", st.number(found.synthetic, 4), st.number(ego[0], 4)],
                             ["real", st.number(found.real, 4), st.number(ego[1], 4)]])
-    away = excess(_any(geometry.off_road(synthetic)), _any(geometry.off_road(real)), real.entities)
+    away = excess(_any(geometry.off_road(synthetic)), _any(geometry.off_road(real)), real.entities,
+                  weights=mix)
     return [_rate("contract.collisions", "Scenes with a collision, beyond the real rate", found,
                   limits.collisions + limits.relative * found.real, len(synthetic),
                   "vehicles run into each other: start them further apart, and let them see each other", [table]),

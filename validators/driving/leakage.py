@@ -54,30 +54,30 @@ SCENES = copying.Subject(
 class Limits:
     """Bounds on copies and on what attacks may reach.
 
-    * copies .01: share of synthetic scenes too near to training drives, above what untouched drives predict; upper
+    * copies .015: share of synthetic scenes too near to training drives, above what untouched drives predict; upper
       bound, each detector.
     * sensitivity .50, either .60: share of planted copies that each detector, and at least one of them on the worst
       kind, must find (lower bounds); below, copies could be there unseen.
-    * auc .60, tpr .10 (at 1 % false positives): upper bounds over the whole panel, by entity, as for images: recordings
-      have hundreds of entities, not thousands.
+    * auc .65, tpr .10 (at 1 % false positives): upper bounds over the whole panel, by entity: recordings whose windows
+      share vehicles make tens of entities, not thousands.
     * critic .75: the same AUC for an attacker who stole the private model.
     * distance, distance_excess, ties: as for tables; nearness to train may veto, never justify.
-    * uniqueness .05: share of drives matched to one synthetic scene by 2 to 4 points, train over untouched.
+    * uniqueness .10: share of drives matched to one synthetic scene by 2 to 4 points, train over untouched.
     * inference .08: advantage on a sensitive column of the listing, train over holdout, as for images.
     * minimum_entities, minimum_scenes: of each part, and synthetic, below which nothing is said.
     * minimum_rows: rows of the listing needed to attack a sensitive column.
     """
 
-    copies: float = field(default=0.01, metadata={"direction": "at most", "range": (0, 1)})
+    copies: float = field(default=0.015, metadata={"direction": "at most", "range": (0, 1)})
     sensitivity: float = field(default=0.50, metadata={"direction": "at least", "range": (0, 1)})
     either: float = field(default=0.60, metadata={"direction": "at least", "range": (0, 1)})
-    auc: float = field(default=0.60, metadata={"direction": "at most", "range": (0.5, 1)})
+    auc: float = field(default=0.65, metadata={"direction": "at most", "range": (0.5, 1)})
     tpr: float = field(default=0.10, metadata={"direction": "at most", "range": (0.01, 1)})
     critic: float = field(default=0.75, metadata={"direction": "at most", "range": (0.5, 1)})
     distance: float = field(default=0.01, metadata={"direction": "at least", "range": (1e-9, 0.5)})
     distance_excess: float = field(default=0.02, metadata={"direction": "at most", "range": (0, 0.5)})
     ties: float = field(default=0.20, metadata={"direction": "at most", "range": (0, 1)})
-    uniqueness: float = field(default=0.05, metadata={"direction": "at most", "range": (0, 1)})
+    uniqueness: float = field(default=0.10, metadata={"direction": "at most", "range": (0, 1)})
     inference: float = field(default=0.08, metadata={"direction": "at most", "range": (0, 1)})
     minimum_entities: float = field(default=LEAST, metadata={"direction": "at least", "range": (4, 1e9)})
     minimum_scenes: float = field(default=300, metadata={"direction": "at least", "range": (50, 1e9)})

@@ -11,6 +11,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 
 import numpy as np
+import pandas as pd
 from numpy.typing import NDArray
 
 from synth.driving.evidence import SceneEvidence
@@ -81,12 +82,30 @@ def _black_box(side: Side, seed: int) -> Scores:
     return scores
 
 
+def beyond_conditions(side: Side, members: NDArray[np.float64], others: NDArray[np.float64]
+                      ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Ranks of the scores less what ridge regression on the listing's columns says of them, members or not."""
+    tables = pd.concat([side.members.table, side.others.table], ignore_index=True)
+    numbers = tables.select_dtypes("number").fillna(0.0)
+    data = np.c_[numbers, numbers**2, pd.get_dummies(tables.select_dtypes(exclude="number")).to_numpy(float)]
+    data = (data - data.mean(axis=0)) / np.where(data.std(axis=0) > 1e-9, data.std(axis=0), 1.0)
+    scores = np.r_[members, others]
+    ranks = np.argsort(np.argsort(scores, kind="stable"), kind="stable") / len(scores)
+    # both sides weigh the same, so that the larger one does not set the mean
+    weight = np.r_[np.full(len(members), 0.5 / len(members)), np.full(len(others), 0.5 / len(others))][:, None]
+    slope = np.linalg.solve(data.T @ (weight * data) + 1e-2 * np.eye(data.shape[1]),
+                            data.T @ (weight[:, 0] * (ranks - ranks.mean())))
+    rest = ranks - data @ slope
+    return rest[: len(members)], rest[len(members):]
+
+
 def _halves(both: tuple[Side, Side], score: Callable[[Side], Scores], seed: int, name: str) -> list[Half]:
     """Scores with bootstrap weights by entity, one half a side.
 
     Of many entities an attacker takes each one's scenes together. Of few (recordings whose windows share vehicles join
     into one entity) each scene is attacked by itself and only the bootstrap goes by entity: it is a vehicle's drive
-    that would be found out.
+    that would be found out. Then what the weather and the density of a recording explain is taken out of the scores,
+    because which recordings are in train by chance is no secret of a driver.
     """
     rng = generator(seed, "membership", "bootstrap", name)
     few = min(len(np.unique(i.entities)) for s in both for i in (s.members, s.others)) < ENTITIES
@@ -103,6 +122,8 @@ def _halves(both: tuple[Side, Side], score: Callable[[Side], Scores], seed: int,
         members: list[np.ndarray] = []
         others: list[np.ndarray] = []
         for attack, of_members, of_others in score(side):
+            if few:
+                of_members, of_others = beyond_conditions(side, of_members, of_others)
             names += [attack + reading for reading in readings]
             members += [of_members] if few else by_person(of_members, side.members.entities, repeated)
             others += [of_others] if few else by_person(of_others, side.others.entities, repeated)

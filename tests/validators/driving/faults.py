@@ -119,6 +119,8 @@ def _joined(one: Scenes, other: Scenes) -> Scenes:
     return joined(one, other)
 
 
-FAULTS: dict[str, Fault] = {"memoriser": memorised, "5 % memorised": lambda e: memorised(e, 0.05),
-                            "collapsed": collapsed, "shuffled": shuffled, "permuted": permuted,
-                            "colliding": colliding, "off road": off_road, "leaping": leaping, "unbraked": unbraked}
+FAULTS: dict[str, tuple[Fault, str]] = {  # and the gate that is meant for it
+    "memoriser": (memorised, "leakage"), "5 % memorised": (lambda e: memorised(e, 0.05), "leakage"),
+    "collapsed": (collapsed, "diversity"), "shuffled": (shuffled, "fidelity"), "permuted": (permuted, "contract"),
+    "colliding": (colliding, "contract"), "off road": (off_road, "contract"), "leaping": (leaping, "contract"),
+    "unbraked": (unbraked, "fidelity")}

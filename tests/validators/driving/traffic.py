@@ -23,7 +23,7 @@ from synth.tabular.schema import ColumnSchema, TableSchema
 
 WEATHERS = ("dry", "rain", "snow")
 LANES, WIDTH, DT, SUB = 3, 3.5, 0.2, 2
-FRICTION = (("dry", 0.9), ("rain", 0.6), ("snow", 0.4))
+FRICTION = (("dry", 0.9), ("clear", 0.9), ("rain", 0.65), ("snow", 0.45))
 
 
 def schema() -> TableSchema:
