@@ -35,7 +35,8 @@ _FAST = Phase(name="adversarial", batch=64, anneal=True, half_life=10_000, preci
               penalty_precision="bfloat16", channels_last=True, patience=8, generator_rate=1e-3, critic_rate=1e-3,
               betas=(0.0, 0.9))
 # The penalties begin ten times as strong as they end (Huang et al. 2024): weak ones from the start let losses leap.
-_R3 = dataclasses.replace(_FAST, objective="relativistic", penalties=(("r1", 0.5), ("r2", 0.5)), penalty_every=8,
+_R3 = dataclasses.replace(_FAST, objective="relativistic", generator_rate=2e-3, critic_rate=2e-3,
+                          penalties=(("r1", 0.5), ("r2", 0.5)), penalty_every=8,
                           ramps=(("penalty", 1.0, 0.1, 20_000),))
 _PLAIN = dataclasses.replace(_FAST, generator_rate=2e-4, critic_rate=2e-4, betas=(0.5, 0.999), anneal=False)
 _FEW = ("translation", "cutout", "brightness", "contrast")

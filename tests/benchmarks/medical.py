@@ -4,7 +4,8 @@
 
 ``--data`` is an npz with ``images`` uint8 [n, side, side] and ``labels``, or a folder of class folders of PNG files;
 each image counts as a patient. For each seed the images are dealt anew: 60 % train, 20 % holdout, 20 % reference.
-A model trains on train for ``--seconds`` of wall time, draws as many images as train has, with train's labels, and the
+A model trains on train for ``--seconds`` (on a processor: CPU seconds of a thread, so that a busy machine costs
+nobody steps), draws as many images as train has, with train's labels, and the
 gates' own measures look at them: distance in two feature spaces over the real-against-real floor, coverage over its
 floor, and a classifier that learned from the synthetic images alone and is asked about holdout. Rows go into a
 JSONL file as they finish; what is there is not done again. ``--report`` writes the page from the rows alone.

@@ -133,10 +133,10 @@ def test_convolutions_keep_the_variance() -> None:
 
 
 def test_capacity_follows_size_and_number() -> None:
-    assert capacity(6000, (32, 32)) == (128, 128, 64, 32)
-    assert capacity(300, (32, 32)) == (64, 64, 64, 32)
+    assert capacity(6000, (32, 32)) == (64, 64, 32, 16)
+    assert capacity(300, (32, 32)) == (32, 32, 32, 16)
     assert capacity(6000, (128, 128))[-1] == 16 and len(capacity(6000, (128, 128))) == 6
-    assert capacity(6000, (32, 32), width=2) == (256, 256, 128, 64)
+    assert capacity(6000, (32, 32), width=2) == (128, 128, 64, 32)
 
 
 @given(records=st.integers(1, 23), seed=st.integers(0, 99))

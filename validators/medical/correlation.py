@@ -17,7 +17,8 @@ from synth.medical.intensity import as_float
 
 COARSE = {2: 12, 3: 8}  # sides, by number of dimensions, of the images among which candidates are sought
 FINE = {2: 24, 3: 12}  # sides at which candidates are compared
-REACH = {2: (1, 3), 3: (1, 1)}  # coarse and fine pixels by which a copy may be shifted
+REACH = {2: (1, 2), 3: (1, 1)}  # coarse and fine pixels by which a copy may be shifted
+HALVES = {2: True, 3: False}  # fine shifts by half a pixel, too: a sharp edge a quarter of a pixel off still agrees
 CANDIDATES = 8  # of each piece
 
 
@@ -41,8 +42,8 @@ class Correlation:
                          ((COARSE[dims], coarse_reach), (FINE[dims], fine_reach))) for piece in pieces]
         for begin in range(0, len(queries), 32):
             rows = slice(begin, begin + 32)
-            coarse, exact = (torch.from_numpy(_views(part[rows], reach))  # [variants, n, d]
-                             for part, reach in ((small, coarse_reach), (fine, fine_reach)))
+            coarse = torch.from_numpy(_views(small[rows], coarse_reach))  # [variants, n, d]
+            exact = torch.from_numpy(_views(fine[rows], fine_reach, halves=HALVES[dims]))
             for number, (rough, detailed) in enumerate(targets):
                 count = min(CANDIDATES, len(rough))
                 likely = torch.einsum("vnd,md->vnm", coarse, rough).amax(dim=0).topk(count, dim=1).indices
@@ -59,15 +60,23 @@ def _inner(small: NDArray[np.float32], reach: int) -> NDArray[np.float32]:
     return unit(small[(slice(None), slice(None), *middle)].reshape(len(small), -1))
 
 
-def _views(small: NDArray[np.float32], reach: int) -> NDArray[np.float32]:
-    """Every shifted and mirrored middle, as unit vectors [variants, n, d]."""
+def _views(small: NDArray[np.float32], reach: int, *, halves: bool = False) -> NDArray[np.float32]:
+    """Every shifted and mirrored middle, as unit vectors [variants, n, d]; ``halves``: between pixels, too, where a
+    value is the mean of its neighbours."""
     dims = small.ndim - 2
     found = []
     for mirror in [(), *((axis,) for axis in range(2, small.ndim))]:
         turned = np.flip(small, mirror) if mirror else small
-        for shift in itertools.product(range(2 * reach + 1), repeat=dims):
-            window = tuple(slice(s, s + side - 2 * reach) for s, side in zip(shift, small.shape[2:], strict=True))
-            found.append(unit(turned[(slice(None), slice(None), *window)].reshape(len(small), -1)))
+        for between in itertools.product((False, True) if halves else (False,), repeat=dims):
+            seen = turned
+            for axis, half in enumerate(between, start=2):
+                if half:
+                    length = seen.shape[axis] - 1
+                    seen = (seen.take(range(length), axis) + seen.take(range(1, length + 1), axis)) / 2
+            starts = (range(2 * reach + 1 - half) for half in between)
+            for shift in itertools.product(*starts):
+                window = tuple(slice(s, s + side - 2 * reach) for s, side in zip(shift, small.shape[2:], strict=True))
+                found.append(unit(seen[(slice(None), slice(None), *window)].reshape(len(small), -1)))
     return np.stack(found)
 
 

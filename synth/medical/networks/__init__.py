@@ -26,15 +26,12 @@ SCALE = 16  # channels come in multiples of this: what a processor's matrix unit
 def capacity(images: int, size: Sequence[int], *, width: float = 1.0) -> tuple[int, ...]:
     """Channels of each grid, from the coarsest to the image's.
 
-    Nearly all of the work is in the finest grids, so those are narrow: 32 channels up to 64 x 64 places, 16 beyond.
-    Coarser grids double that up to 128, or to 64 where there are fewer than 1,000 images: with so few, a wider
-    critic learns the images by heart before the generator has followed. ``width`` multiplies all (a device that is
-    good at it can carry 2 or 4).
+    Nearly all of the work is in the finest grids, so those are narrow: 16 channels, and coarser grids double that up
+    to 64, or to 32 where there are fewer than 1,000 images: with so few, a wider critic learns the images by heart
+    before the generator has followed. On a processor twice as many steps at half the width are worth more than the
+    width (LOG.md); ``width`` multiplies all (a device that is good at it can carry 2, 4 or 8).
     """
-    places = 1
-    for side in size:
-        places *= side
-    finest, widest = (32 if places <= 64 * 64 else 16), (128 if images >= 1000 else 64)
+    finest, widest = 16, (64 if images >= 1000 else 32)
     channels = [min(widest, finest << i) for i in range(levels(size) + 1)][::-1]
     return tuple(max(SCALE, round(count * width / SCALE) * SCALE) for count in channels)
 
