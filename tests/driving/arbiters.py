@@ -3,6 +3,9 @@
     python -m venv arbiters
     arbiters/bin/pip install commonroad-io==2024.3 commonroad-drivability-checker==2025.4.0 \
         asam-qc-openscenarioxml==1.0.0 asam-qc-opendrive==1.0.0
+    arbiters/bin/pip install "numpy<2" "pandas<3" "pyarrow<22" rich universal-pathlib pyproj polars pillow numba \
+        matplotlib "opencv-python-headless<4.12"
+    arbiters/bin/pip install --no-deps av2==0.3.6          # without torch, which its readers do not need
 
 They pin numpy and protobuf to versions that this project cannot have beside its own.
 """
@@ -27,8 +30,17 @@ def commonroad(paths: list[Path], *, feasibility: int = 0) -> list[dict[str, Any
 
     ``feasibility``: of so many obstacles of the first file, whether a kinematic single track car can drive them.
     """
-    done = subprocess.run([PYTHON, str(Path(__file__).with_name("arbiter_commonroad.py")), str(feasibility),
-                           *map(str, paths)], capture_output=True, text=True, timeout=300, check=False)
+    return _asked("arbiter_commonroad.py", feasibility, *paths)
+
+
+def argoverse2(paths: list[Path]) -> list[dict[str, Any]]:
+    """What the ``av2`` package reads of each scenario and its map."""
+    return _asked("arbiter_argoverse2.py", *paths)
+
+
+def _asked(script: str, *said: object) -> list[dict[str, Any]]:
+    done = subprocess.run([PYTHON, str(Path(__file__).with_name(script)), *map(str, said)], capture_output=True,
+                          text=True, timeout=300, check=False)
     assert done.returncode == 0, done.stderr[-2000:]
     return list(json.loads(done.stdout.splitlines()[-1]))
 

@@ -148,6 +148,19 @@ def test_argoverse_2_has_its_schema_its_rate_and_a_map(written):
     assert corners[0] == corners[-1] and max(y for _, y in corners) == 10.5
 
 
+@needs_arbiters
+def test_argoverse_2_s_own_package_reads_tracks_and_maps(written):
+    folder, traffic, listing = written
+    for row, said in enumerate(arbiters.argoverse2([folder / name for name in listing.argoverse2_file[:2]])):
+        assert (said["id"], said["city"], said["focal"]) == (f"{row:06d}", "synthetic", "AV")
+        assert (said["timestamps"], said["seconds"], said["lanes"], said["areas"]) == (79, 7.8, 3, 1)
+        assert said["centre"] == pytest.approx([5.25] * len(said["centre"]))
+        for slot in np.flatnonzero(traffic.present[row]):
+            track = said["tracks"][str(slot) if slot else "AV"]
+            assert track["category"] == (2 if slot else 3) and track["type"] == "vehicle"
+            assert np.allclose(track["x"][::2], traffic.states[row, slot, :, 0], atol=1e-4)
+
+
 def test_another_rate_keeps_speed_and_place():
     t = np.arange(40) / 5
     traffic = scenes(1)
