@@ -123,7 +123,7 @@ def head(patient: Patient, anatomy: int, image: int) -> NDArray[np.float64]:
     same, here = generator(anatomy, "same"), generator(anatomy, "image", image)
     y, x = _grid(scanner, here)
     level = here.uniform(0.93, 1.0)  # smaller towards the top of the head
-    wide, long = same.uniform(0.70, 0.80) * level, same.uniform(0.86, 0.96) * level
+    wide, long = same.uniform(0.64, 0.84) * level, same.uniform(0.80, 0.97) * level
     bone = same.uniform(0.07, 0.10)
     values = np.full(x.shape, -1000.0)
     values[_ellipse(x, y, 0, 0, wide + 0.03, long + 0.03)] = 10.0  # skin
@@ -134,9 +134,11 @@ def head(patient: Patient, anatomy: int, image: int) -> NDArray[np.float64]:
         tilt, size = same.uniform(0.15, 0.4), 0.05 + 0.11 * (patient.age - 18) / 78 + same.uniform(0, 0.03)
         values[_ellipse(x, y, side * (0.12 + size / 2), same.normal(-0.05, 0.02), size, 0.22 + size, side * tilt)
                & inside] = 6.0
-    for _ in range(4):  # structures of this patient
-        at, radius = same.uniform(-0.4, 0.4, 2), same.uniform(0.05, 0.13, 2)
-        values[_ellipse(x, y, at[0], at[1], radius[0], radius[1], same.uniform(0, np.pi)) & inside] += same.normal(0, 7)
+    for _ in range(8):  # structures of this patient: more, and plainer, than a brain has. Were heads alike, as real
+        # ones are at this size, no detector could tell a copy from another patient, and nothing would be let out
+        at, radius = same.uniform(-0.5, 0.5, 2), same.uniform(0.08, 0.22, 2)
+        change = same.choice([-1, 1]) * same.uniform(15, 40)
+        values[_ellipse(x, y, at[0], at[1], radius[0], radius[1], same.uniform(0, np.pi)) & inside] += change
     values = np.where(inside, values + lesion(patient.finding, x, y, same, here), values)
     values = gaussian_filter(values.clip(-1000, 1000), scanner.blur)
     return values + scanner.offset + here.normal(0, scanner.noise, values.shape)
@@ -149,11 +151,11 @@ def lesion(finding: str, x: NDArray[np.float64], y: NDArray[np.float64], same: n
     radius = same.uniform(0.9, 1.2) * here.uniform(0.92, 1.08)
     apart = np.hypot(x - far * np.cos(angle) - here.normal(0, 0.01), y - far * np.sin(angle) - here.normal(0, 0.01))
     if finding == "nodule":
-        return np.where(apart < 0.13 * radius, 55.0, 0.0)
+        return np.where(apart < 0.13 * radius, 75.0, 0.0)
     if finding == "ring":
         return np.where(apart < 0.24 * radius, 60.0, 0.0) - np.where(apart < 0.14 * radius, 85.0, 0.0)
     if finding == "diffuse":
-        return np.asarray(-30.0 * np.exp(-0.5 * (apart / (0.28 * radius)) ** 2))
+        return np.asarray(-55.0 * np.exp(-0.5 * (apart / (0.28 * radius)) ** 2))
     return np.zeros_like(apart)
 
 

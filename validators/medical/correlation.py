@@ -15,10 +15,10 @@ from numpy.typing import NDArray
 
 from synth.medical.intensity import as_float
 
-COARSE = {2: 12, 3: 8}  # sides, by number of dimensions, of the images among which candidates are sought
+COARSE = {2: 16, 3: 8}  # sides, by number of dimensions, of the images among which candidates are sought
 FINE = {2: 24, 3: 12}  # sides at which candidates are compared
 REACH = {2: (1, 2), 3: (1, 1)}  # coarse and fine pixels by which a copy may be shifted
-HALVES = {2: True, 3: False}  # fine shifts by half a pixel, too: a sharp edge a quarter of a pixel off still agrees
+HALVES = {2: True, 3: False}  # shifts by half a pixel, too: edges half a pixel apart no longer agree
 CANDIDATES = 8  # of each piece
 
 
@@ -42,7 +42,7 @@ class Correlation:
                          ((COARSE[dims], coarse_reach), (FINE[dims], fine_reach))) for piece in pieces]
         for begin in range(0, len(queries), 32):
             rows = slice(begin, begin + 32)
-            coarse = torch.from_numpy(_views(small[rows], coarse_reach))  # [variants, n, d]
+            coarse = torch.from_numpy(_views(small[rows], coarse_reach, halves=HALVES[dims]))  # [variants, n, d]
             exact = torch.from_numpy(_views(fine[rows], fine_reach, halves=HALVES[dims]))
             for number, (rough, detailed) in enumerate(targets):
                 count = min(CANDIDATES, len(rough))
@@ -88,13 +88,20 @@ def unit(values: NDArray[np.float32]) -> NDArray[np.float32]:
 
 
 def shrink(pixels: NDArray[np.uint16], side: int, batch: int = 512) -> NDArray[np.float32]:
-    """Area averages float32 [n, channels, *small] in [-1, 1]; no side is longer than ``side``, none grows."""
-    import torch
+    """Smaller versions float32 [n, channels, *small] in [-1, 1]; no side is longer than ``side``, none grows.
 
-    size = tuple(min(side, s) for s in pixels.shape[2:])
-    pool = torch.nn.functional.adaptive_avg_pool2d if len(size) == 2 else torch.nn.functional.adaptive_avg_pool3d
+    Images are filtered and sampled at even steps, so that a shifted image has a shifted small version; averages over
+    cells of 1 or 2 pixels in turn, as pooling to 24 of 32 takes them, do not. Volumes are pooled all the same: there
+    is no such filter for them, and their cells are larger.
+    """
+    import torch
+    from torch.nn import functional
+
+    size = [min(side, s) for s in pixels.shape[2:]]
     out = np.empty((len(pixels), pixels.shape[1], *size), np.float32)
     for begin in range(0, len(pixels), batch):
         floats = torch.from_numpy(as_float(pixels[begin : begin + batch]))
-        out[begin : begin + batch] = pool(floats, size).numpy()
+        small = functional.interpolate(floats, size, mode="bilinear", antialias=True) if len(size) == 2 \
+            else functional.adaptive_avg_pool3d(floats, (size[0], size[1], size[2]))
+        out[begin : begin + batch] = small.numpy()
     return out
