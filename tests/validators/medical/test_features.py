@@ -11,7 +11,8 @@ import pytest
 from synth.errors import UserError
 from synth.seeds import generator
 from tests.validators.medical import patients
-from validators.medical import features, memo, signal
+from validators import memo
+from validators.medical import features, signal
 from validators.medical.features import efficientnet, radiomics
 
 SHAPES = [(1, 32, 32), (3, 24, 40), (1, 18, 20, 16), (1, 16, 16)]
