@@ -13,7 +13,8 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-LARGEST = 0.04  # share of all scenes that one group may be before it is cut
+LARGEST = 0.15  # share of all scenes that one group may be before it is cut
+PIECE = 0.05  # of all scenes: as small as its pieces should become
 DROPPED = 0.5  # share of a group's scenes that cutting may cost
 PIECES = (2, 3, 4, 6, 8, 12, 16, 24, 32)
 
@@ -36,7 +37,7 @@ def groups(drivers: NDArray[np.int64], recording: NDArray[np.int64], start: NDAr
             continue
         rows = np.flatnonzero(group == code)
         rows = rows[np.lexsort((start[rows], recording[rows]))]
-        pieces = _pieces(drivers[rows], recording[rows], start[rows], int(max(LARGEST * n, 1)))
+        pieces = _pieces(drivers[rows], recording[rows], start[rows], int(max(PIECE * n, 1)))
         if pieces is None:
             continue
         cut += 1

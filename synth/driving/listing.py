@@ -11,6 +11,7 @@ import pyarrow as pa
 
 from synth.contract import Contract
 from synth.contract.model import Column, IdentifierPolicy, Privacy, Role, Training
+from synth.driving.scenes import MANOEUVRE, MANOEUVRES
 from synth.errors import Problems, UserError
 
 
@@ -19,14 +20,17 @@ def source(contract: Contract, texts: Mapping[str, Sequence[str | None]], groups
     """The contract of the listing as a table: a CSV text in this process's memory, gone afterwards.
 
     ``groups`` are the keys of entities, instead of drivers: scenes that must stay together. Identifiers other than
-    that key are empty in it. Errors raised inside name "the table of scenes" as their place.
+    that key are empty in it. Manoeuvres are no secret, so rare ones are not folded. Errors raised inside name "the table of scenes" as their place.
     """
     import fsspec
     import pyarrow.csv as arrow_csv
 
     columns: dict[str, Sequence[str | None]] = {
         c.name: texts[c.name] if c.modelled else [None] * len(groups) for c in contract.columns}
-    described = tuple(replace(c, required=c.required and c.modelled, unique=False) for c in contract.columns)
+    shown = tuple(m for m in MANOEUVRES if m in set(texts.get(MANOEUVRE, ())))
+    described = tuple(replace(c, required=c.required and c.modelled, unique=False, values=shown or None)
+                      if c.name == MANOEUVRE and c.values is None else
+                      replace(c, required=c.required and c.modelled, unique=False) for c in contract.columns)
     entity = contract.entity
     if entity is None:  # under a name that no column has
         entity = max((c.name for c in contract.columns), key=len) + " "

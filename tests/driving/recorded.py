@@ -27,7 +27,7 @@ def states(*, recordings: int = 3, lanes: int = 3, seconds: float = 14.0, rate: 
                 speed = 20.0 + 2 * lane + 0.5 * np.sin(time / 3 + place)
                 s = 22.0 * place + 3.0 * lane + np.r_[0, np.cumsum((speed[1:] + speed[:-1]) / 2)] / rate
                 d = (lane + 0.5) * LANE + 0.1 * np.sin(time / 2 + place)
-                if recording == 0 and lane == 0 and place == each - 1 and lanes > 1:  # leaves its lane
+                if recording % 2 == 0 and lane == 0 and place == each - 1 and lanes > 1:  # leaves its lane
                     share = np.clip((time - 5) / 3, 0, 1)
                     d = d + LANE * (3 * share**2 - 2 * share**3)
                 x, y, heading = on_road(s, d, bend)
@@ -71,7 +71,7 @@ def document(location: str, *, traffic: dict[str, Any] | None = None, entity: st
             "status": "draft", "servers": [{"server": "s", "type": "local", "location": location}],
             "schema": [{"name": "scenes", "properties": properties, "customProperties": about}],
             "customProperties": [{"property": "synthesis.domain", "value": "driving"},
-                                 {"property": "synthesis.k", "value": {"limit": 1, "reason": "a test"}},
+                                 {"property": "synthesis.k", "value": {"limit": 2, "reason": "a test"}},
                                  {"property": "synthesis.traffic", "value": block}]}
 
 

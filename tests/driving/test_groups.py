@@ -6,7 +6,7 @@ import numpy as np
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from synth.driving.groups import LARGEST, groups
+from synth.driving.groups import PIECE, groups
 
 
 def naive(drivers: np.ndarray) -> list[set[int]]:
@@ -50,8 +50,14 @@ def test_a_long_recording_is_cut_in_time_at_a_small_loss() -> None:
     kept = found.group >= 0
     assert found.cut == 1 and kept.mean() > 0.6
     sizes = np.bincount(found.group[kept])
-    assert sizes.max() <= max(LARGEST * len(start), 1) * 1.01 or (sizes > 0).sum() >= 8
+    assert sizes.max() <= max(PIECE * len(start), 1) * 1.01 or (sizes > 0).sum() >= 8
     assert (np.diff(start[kept & (found.group == found.group[kept][0])]) <= 10).all()
+
+
+def test_a_dozen_recordings_are_left_as_they_are() -> None:
+    drivers = (np.arange(240)[:, None] // 20) + np.array([0, 100])
+    found = groups(drivers, np.arange(240) // 20, np.arange(240))
+    assert found.cut == 0 and len(np.unique(found.group)) == 12
 
 
 def test_many_small_recordings_are_left_alone() -> None:
