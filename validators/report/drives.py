@@ -89,10 +89,16 @@ def _drawn(item: Mapping[str, Any], key: str) -> str:
              for mark in ticks(first, last, 6)]
     below = above + road + 36
     seconds = (len(vehicles[0]["path"]) - 1) * item["dt"]
+    if all(v is None for v in item["gap"]):
+        body.append(text(left, below, "nobody in front of the ego vehicle in its lane", class_="t soft"))
+        return _whole(item, body, below + 26, key)
     body += [_curve(item["gap"], seconds, "gap to its leader, m", None, left, middle - 22, below),
              _curve(item["ttc"], seconds, f"time to collision, s, below {FAR:g}", FAR, middle + 22, right, below)]
-    return svg.picture("".join(body), width=WIDE, height=below + _PANEL + 34, title=str(item["label"]),
-                       spoken=_said(item), key=key)
+    return _whole(item, body, below + _PANEL + 34, key)
+
+
+def _whole(item: Mapping[str, Any], body: Sequence[str], height: float, key: str) -> str:
+    return svg.picture("".join(body), width=WIDE, height=height, title=str(item["label"]), spoken=_said(item), key=key)
 
 
 def _trail(path: Sequence[Sequence[float]], slot: int, x: Scale, y: Scale) -> str:
@@ -151,6 +157,8 @@ def _said(item: Mapping[str, Any]) -> str:
         told.append(f"{name} drives {s1 - s0:.0f} m and {move}")
     least = min((v for v in item["ttc"] if v is not None), default=None)
     near = min((v for v in item["gap"] if v is not None), default=None)
-    return (f"{shorten(item['label'], 80)}, {seconds:.0f} s on {lanes} lanes, counted from the right: "
-            + "; ".join(told) + f". Least gap to its leader {number(near)} m, least time to collision "
+    told_of = f"{shorten(item['label'], 80)}, {seconds:.0f} s on {lanes} lanes, counted from the right: "
+    if near is None:
+        return told_of + "; ".join(told) + ". Nobody is in front of the ego vehicle in its lane."
+    return (told_of + "; ".join(told) + f". Least gap to its leader {number(near)} m, least time to collision "
             + (f"{number(least)} s." if least is not None and least <= FAR else f"above {FAR:g} s."))

@@ -75,6 +75,16 @@ def test_each_scene_is_a_drawing_of_its_own_with_words_for_those_who_cannot_see_
     assert "vehicle 2" in told and "goes from lane 2 to lane 3" in told and "least time to collision 0 s" in told
 
 
+def test_a_scene_without_a_leader_says_so_and_has_no_curves() -> None:
+    made = picture()
+    made["items"] = made["items"][:1]
+    with_curves = drives.draw(made, "k")
+    made["items"][0].update(gap=[None] * 40, ttc=[None] * 40)
+    alone = drives.draw(made, "k")
+    assert "nobody in front" in alone and "gap to its leader" not in alone and len(alone) < len(with_curves)
+    assert "Least gap to its leader" not in alone
+
+
 def test_a_label_from_elsewhere_is_text() -> None:
     made = picture()
     made["items"][0]["label"] = "<script>alert(1)</script>"
