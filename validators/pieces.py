@@ -169,6 +169,10 @@ class Scale:
         if len(beyond) >= 5:
             slope = max(1 / float(-np.log(beyond).mean()), 0.5)
             heavy = max(slope * (1 - 1.645 / math.sqrt(len(beyond))), 0.5)  # the end of its interval that accuses less
+        elif wide[""] >= 1:
+            # Hardly a record is nearest to a control, of which, with nothing leaked, one in the number of pieces is.
+            # There is no tail to learn from, and none is needed: who is nearest says enough.
+            return cls(wide, 1.0, 0.0)
         expected = max(train_pieces * len(labels) * WIDE, 1e-9)  # training records that come within ``wide`` by chance
         return cls(wide, (TAIL / WIDE) ** (1 / slope), min((FALSE_ALARM / expected) ** (1 / heavy), 1.0))
 

@@ -19,6 +19,7 @@ COARSE = {2: 16, 3: 8}  # sides, by number of dimensions, of the images among wh
 FINE = {2: 24, 3: 12}  # sides at which candidates are compared
 REACH = {2: (1, 2), 3: (1, 1)}  # coarse and fine pixels by which a copy may be shifted
 HALVES = {2: True, 3: False}  # shifts by half a pixel, too: edges half a pixel apart no longer agree
+SMALLER = 0.75  # of an image's own side at most: without some smoothing, noise would hide a copy
 CANDIDATES = 8  # of each piece
 
 
@@ -35,11 +36,12 @@ class Correlation:
 
         dims = queries.ndim - 2
         coarse_reach, fine_reach = REACH[dims]
-        small, fine = shrink(queries, COARSE[dims]), shrink(queries, FINE[dims])
+        sides = [min(side, int(SMALLER * min(queries.shape[2:]))) for side in (COARSE[dims], FINE[dims])]
+        small, fine = (shrink(queries, side) for side in sides)
         distance = np.zeros((len(queries), len(pieces)))
         index = np.zeros((len(queries), len(pieces)), np.int64)
         targets = [tuple(torch.from_numpy(_inner(shrink(piece, side), reach)) for side, reach in
-                         ((COARSE[dims], coarse_reach), (FINE[dims], fine_reach))) for piece in pieces]
+                         zip(sides, REACH[dims], strict=True)) for piece in pieces]
         for begin in range(0, len(queries), 32):
             rows = slice(begin, begin + 32)
             coarse = torch.from_numpy(_views(small[rows], coarse_reach, halves=HALVES[dims]))  # [variants, n, d]
