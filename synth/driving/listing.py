@@ -20,7 +20,8 @@ def source(contract: Contract, texts: Mapping[str, Sequence[str | None]], groups
     """The contract of the listing as a table: a CSV text in this process's memory, gone afterwards.
 
     ``groups`` are the keys of entities, instead of drivers: scenes that must stay together. Identifiers other than
-    that key are empty in it. Manoeuvres are no secret, so rare ones are not folded. Errors raised inside name "the table of scenes" as their place.
+    that key are empty in it. Manoeuvres are no secret, so rare ones are not folded. Errors raised inside name "the
+    table of scenes" as their place.
     """
     import fsspec
     import pyarrow.csv as arrow_csv
