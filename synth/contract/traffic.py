@@ -55,7 +55,7 @@ class Traffic:
     """The traffic of a data set of scenes."""
 
     format: RecordingFormat = RecordingFormat.TABLE
-    columns: tuple[tuple[str, str], ...] = ()  # (one of STATES, the table's column); STATES not named: the same name
+    columns: tuple[tuple[str, str], ...] = ()  # (one of STATES, the table's column); "": none; not named: the same name
     units: Units = field(default_factory=Units)
     vehicles: int = 4  # the ego vehicle included
     seconds: float = 8.0
@@ -146,10 +146,13 @@ def _columns(notes: Notes, value: Any, place: Any, said: dict[str, Any]) -> None
         return
     found = notes.keys(place, value, STATES, "'columns' of the traffic")
     for key, name in found.items():
-        if not isinstance(name, str) or not name.strip():
+        if name is None and key not in NEEDED:
+            found[key] = ""
+        elif not isinstance(name, str) or not name.strip():
             notes.add(f"the column for {key!r} must be text", (*place, key), "name a column of the recordings")
             return
-    if len(set(found.values())) < len(found):
+    named = [name for name in found.values() if name]
+    if len(set(named)) < len(named):
         notes.add("two of the traffic's 'columns' are the same column", place, "correct one of them")
     said["columns"] = tuple(found.items())
 

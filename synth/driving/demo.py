@@ -16,7 +16,7 @@ from synth.progress import Progress, for_terminal
 
 FOLDER = Path("data_contracts/data")
 NAME = "motorway.parquet"
-SEED, RUNS, SECONDS = 20, 180, 20.0
+SEED, RUNS, SECONDS = 20, 108, 20.0
 
 
 def materialise(folder: Path, *, runs: int = RUNS, seconds: float = SECONDS, progress: Progress | None = None) -> Path:

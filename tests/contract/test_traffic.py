@@ -57,6 +57,12 @@ def test_everything_that_can_be_said() -> None:
     assert traffic.mu("ice") == 0.1 and traffic.mu(None) == 0.9 and traffic.column("x") == "east"
 
 
+def test_a_column_may_be_left_out_but_not_one_that_is_needed() -> None:
+    assert block("{columns: {heading: null}}").traffic.column("heading") == ""
+    with pytest.raises(Problems, match="column for 'x' must be text"):
+        block("{columns: {x: null}}")
+
+
 @pytest.mark.parametrize(("value", "what"), [
     ("{vehicle: 4}", "unknown key 'vehicle'"), ("{format: highd}", "unknown format of the recordings"),
     ("{vehicles: 0}", "from 1 to 16"), ("{vehicles: 2.5}", "whole number"), ("{seconds: long}", "must be a number"),

@@ -194,6 +194,8 @@ def test_a_table_with_its_own_names_and_units(tmp_path: Path) -> None:
     found = table.read(str(tmp_path / "t.csv"), (), block, ["rain", "not there"], Silent())
     same(found, wanted.assign(time=wanted.time.round(3)))
     assert list(found.about) == ["rain"]
+    short = Traffic(columns=(*block.columns[:4], ("lane", "")), units=block.units)
+    assert "lane" not in table.read(str(tmp_path / "t.csv"), (), short, [], Silent()).states
     with pytest.raises(Problems, match="'velocity' for 'speed' is not in the recordings"):
         table.read(str(tmp_path / "t.csv"), (), Traffic(columns=(*block.columns[:4], ("speed", "velocity"))), [],
                    Silent())

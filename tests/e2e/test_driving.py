@@ -31,8 +31,10 @@ def motorway(folder: Path) -> tuple[Path, list[bytes]]:
     said["schema"][0]["properties"].append({"name": "plate", "logicalType": "string", "customProperties": [
         {"property": "synthesis.role", "value": "identifier"}, {"property": "synthesis.privacy", "value": "direct"},
         {"property": "synthesis.generate", "value": "drop"}]})
-    said["schema"][0]["customProperties"].append({"property": "synthesis.conditions", "value": ["manoeuvre", "weather"]})
-    said["customProperties"].append({"property": "synthesis.training", "value": {"recipe": "driving/likelihood", "effort": 0.002}})
+    said["schema"][0]["customProperties"].append(
+        {"property": "synthesis.conditions", "value": ["manoeuvre", "weather"]})
+    said["customProperties"].append(
+        {"property": "synthesis.training", "value": {"recipe": "driving/likelihood", "effort": 0.002}})
     said["customProperties"].append({"property": "synthesis.rows", "value": 60})
     opened = {key: {"limit": 1.0, "reason": "a test of files, with hardly any training"} for key in (
         "motion", "collisions", "off_road", "obeyed", "obeyed_class", "replay")}

@@ -29,7 +29,7 @@ def read(source: str, options: Iterable[tuple[str, str]], block: Traffic, wanted
     opened = open_source(source, options)
     columns = dict(block.columns)
     here = {state: columns.get(state, state) for state in STATES}
-    missing = [s for s in STATES if here[s] not in opened.names and (s in columns or s in NEEDED)]
+    missing = [s for s in STATES if here[s] and here[s] not in opened.names and (s in columns or s in NEEDED)]
     if missing:
         raise Problems([UserError(
             f"column {here[s]!r} for {s!r} is not in the recordings", where=source,
