@@ -259,6 +259,22 @@ def test_commonroad_and_its_checkers_agree_with_ours(tmp_path):
     assert told[0]["drivable"] == [True, False]  # the ego vehicle's drive, and the jump
 
 
+def test_our_own_readers_take_the_released_files_for_recordings(written):
+    """What the formats hold, no more and no less: positions of all, sizes where the format has them."""
+    from synth.driving.readers import argoverse2, commonroad, fcd
+
+    folder, traffic, _ = written
+    for module, place, ego, step in ((argoverse2, "argoverse2/000001", "AV", 2), (fcd, "sumo/000001.fcd.xml", "0", 1),
+                                     (commonroad, "commonroad/000001.xml", "1000", 1)):
+        found = module.read(str(folder / place), (), Traffic(), [], Silent())
+        assert not found.refused and found.states.track.nunique() == 4, place
+        own = found.states[found.states.track.astype(str) == ego].sort_values("time").iloc[::step]
+        assert np.abs(own[["x", "y"]].to_numpy(float) - traffic.states[1, 0, :, :2]).max() < 5e-3, place
+        assert np.abs(own.speed.to_numpy(float) - traffic.states[1, 0, :, 3]).max() < 1e-2, place
+        if place.startswith(("sumo", "common")):
+            assert own.length.iloc[0] == pytest.approx(traffic.sizes[1, 0, 0], abs=0.01)
+
+
 @pytest.mark.skipif(not available(), reason="libsumo is not installed (extra demo)")
 def test_sumo_replays_its_own_files(written):
     """SUMO with the released configuration, and nothing of ours, has every vehicle where the scene has it."""

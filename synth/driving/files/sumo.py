@@ -39,14 +39,14 @@ def write_networks(folder: Path, released: Released, which: NDArray[np.int64]) -
 def write(folder: Path, released: Released, row: int) -> None:
     """Configuration, routes and FCD of a scene; its network is there already."""
     config, net, rou, fcd = names(row, int(released.which[row]))
-    shape = released.scenes.shape
+    shape, tick = released.scenes.shape, round(released.scenes.shape.dt, 3)
     (folder / rou).write_text(routes(released, row), encoding="utf-8")
     (folder / fcd).write_text(floating(released, row), encoding="utf-8")
     (folder / config).write_text(
         f'{_XML}<configuration>\n    <input>\n        <net-file value="{Path(net).name}"/>\n'
         f'        <additional-files value="{number(row)}.rou.xml"/>\n    </input>\n'
-        f'    <time>\n        <begin value="0"/>\n        <end value="{shape.steps * shape.dt:g}"/>\n'
-        f'        <step-length value="{shape.dt:g}"/>\n    </time>\n    <processing>\n'
+        f'    <time>\n        <begin value="0"/>\n        <end value="{shape.steps * tick:.3f}"/>\n'
+        f'        <step-length value="{tick:.3f}"/>\n    </time>\n    <processing>\n'
         '        <lateral-resolution value="0.4"/>\n        <collision.action value="warn"/>\n'
         '        <collision.mingap-factor value="0"/>\n        <insertion-checks value="none"/>\n'
         f'    </processing>\n    <fcd_replay_device>\n        <device.fcd-replay.file value="{number(row)}.fcd.xml"/>\n'
@@ -58,10 +58,17 @@ def routes(released: Released, row: int) -> str:
     scenes, lines = released.scenes, []
     for slot in released.slots(row):
         length, width = (float(v) for v in scenes.sizes[row, slot, [LENGTH, WIDTH]])
-        kind = CLASSES[Kind(int(scenes.kinds[row, slot]))]
-        lines.append(f'    <vType id="v{slot}" vClass="{kind}" length="{length:.2f}" width="{width:.2f}" '
-                     'minGap="0"/>\n')
+        lines.append(f'    <vType id="{_type(released, row, slot)}" vClass="{_class(released, row, slot)}" '
+                     f'length="{length:.2f}" width="{width:.2f}" minGap="0"/>\n')
     return f'{_XML}<routes>\n{"".join(lines)}    <route id="{ROUTE}" edges="{EDGE}"/>\n</routes>\n'
+
+
+def _class(released: Released, row: int, slot: int) -> str:
+    return CLASSES[Kind(int(released.scenes.kinds[row, slot]))]
+
+
+def _type(released: Released, row: int, slot: int) -> str:
+    return f"{_class(released, row, slot)}_{slot}"
 
 
 def floating(released: Released, row: int) -> str:
@@ -73,12 +80,14 @@ def floating(released: Released, row: int) -> str:
     y = states[..., D] + half * np.sin(states[..., HEADING])
     angle = 90.0 - states[..., HEADING] * (180 / math.pi)
     lane = lane_of(y, road.lanes, road.lane_width)
-    lines = [f"{_XML}<fcd-export>\n"]
+    same = [f'type="{_type(released, row, slot)}" length="{scenes.sizes[row, slot, LENGTH]:.2f}" '
+            f'width="{scenes.sizes[row, slot, WIDTH]:.2f}"' for slot in slots]
+    lines, tick = [f"{_XML}<fcd-export>\n"], round(scenes.shape.dt, 3)  # SUMO counts milliseconds
     for step in range(scenes.shape.steps):
-        lines.append(f'    <timestep time="{step * scenes.shape.dt:.2f}">\n')
+        lines.append(f'    <timestep time="{step * tick:.3f}">\n')
         lines += [
             f'        <vehicle id="{slot}" x="{x[i, step]:.3f}" y="{y[i, step]:.3f}" angle="{angle[i, step]:.3f}" '
-            f'type="v{slot}" speed="{states[i, step, SPEED]:.3f}" pos="{x[i, step] - road.start:.3f}" '
+            f'{same[i]} speed="{states[i, step, SPEED]:.3f}" pos="{x[i, step] - road.start:.3f}" '
             f'lane="{EDGE}_{lane[i, step]}" slope="0.00"/>\n' for i, slot in enumerate(slots)]
         lines.append("    </timestep>\n")
     lines.append("</fcd-export>\n")
