@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from synth.driving.files.roads import Road, roads
 from synth.driving.files.weather import WEATHER, Weather, weather
+from synth.driving.labels import labels as manoeuvres
 from synth.driving.scenes import Scenes
 
 SYNTHETIC = {"SyntheticData": "YES"}  # said wherever a format has a place for it
@@ -24,6 +25,7 @@ class Released:
     roads: list[Road]
     which: NDArray[np.int64]  # the road of each scene
     weather: list[Weather]  # of each scene
+    shows: NDArray[np.str_]  # manoeuvre that each scene shows by the rules, whatever it was asked to show
 
     @classmethod
     def of(cls, scenes: Scenes, friction: Mapping[str, float]) -> Released:
@@ -35,7 +37,8 @@ class Released:
             key = label if isinstance(label, str) else None
             known.setdefault(key, weather(key, friction))
         return cls(scenes=scenes, roads=stretches, which=which,
-                   weather=[known[label if isinstance(label, str) else None] for label in labels])
+                   weather=[known[label if isinstance(label, str) else None] for label in labels],
+                   shows=manoeuvres(scenes))
 
     def road(self, row: int) -> Road:
         """The road of a scene."""

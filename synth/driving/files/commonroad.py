@@ -17,7 +17,7 @@ import numpy as np
 from synth.driving.files.base import NOTE, Released, number
 from synth.driving.files.roads import Road, lane_of
 from synth.driving.files.weather import Weather
-from synth.driving.scenes import EGO, HEADING, LENGTH, MANOEUVRE, SPEED, WIDTH, D, Kind, S
+from synth.driving.scenes import EGO, HEADING, LENGTH, SPEED, WIDTH, D, Kind, S
 
 FOLDER = "commonroad"
 OBSTACLE, PROBLEM = 1000, 2000  # obstacles are numbered from here; lanelets from 1
@@ -48,9 +48,8 @@ def scenario(released: Released, row: int) -> bytes:
         "benchmarkID": f"ZAM_Synthetic-{int(released.which[row]) + 1}_{row + 1}_T-1"})
     _location(root, released.weather[row])
     tags = ET.SubElement(root, "scenarioTags")
-    shows = scenes.table[MANOEUVRE].iat[row] if MANOEUVRE in scenes.table else ""
     lanes = "multi_lane" if released.road(row).lanes > 1 else "single_lane"
-    for tag in ("highway", "simulated", lanes, *TAGS.get(str(shows), ())):
+    for tag in ("highway", "simulated", lanes, *TAGS.get(str(released.shows[row]), ())):
         ET.SubElement(tags, tag)
     _lanelets(root, released.road(row))
     for slot in released.slots(row):

@@ -9,6 +9,7 @@ empty for the others. Equal input gives equal bytes: no clock, no host.
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -61,8 +62,7 @@ def write_scenes(folder: Path, scenes: Scenes, table: pa.Table, contract: Contra
 
 
 def _argoverse2(folder: Path, released: Released, few: int, told: Callable[[int], None]) -> Cells:
-    faster = Released(scenes=at_rate(released.scenes, argoverse2.RATE), roads=released.roads, which=released.which,
-                      weather=released.weather)
+    faster = replace(released, scenes=at_rate(released.scenes, argoverse2.RATE))
     rows = range(len(released.scenes))
     for row in rows:
         argoverse2.write(folder, faster, row)
