@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 
 FINDINGS = {"none": 0.34, "nodule": 0.26, "ring": 0.22, "diffuse": 0.18}  # shares of the patients
 WINDOW = (-40.0, 120.0)  # HU: what a brain window shows
-PATIENTS = 600
+PATIENTS = 800
 DEFECTS = ("truncated", "empty", "no-pixels", "modality", "constant", "damaged", "burned-in-text")
 
 

@@ -25,6 +25,8 @@ def hospital(folder: Path, **changed: str) -> tuple[Path, list[bytes]]:
     make(folder / "archive", patients=PATIENTS, most_images=2, seed=5)
     text = CONTRACT.read_text(encoding="utf-8").replace("path: data/phantoms", "path: archive")
     text = text.replace("size: 32", "size: 16")
+    start, end = text.index("  - {property: synthesis.training"), text.index("  - property: synthesis.pixels")
+    text = text[:start] + text[end:]  # the demo's effort and limits
     for before, after in changed.items():
         text = re.sub(rf"(?m)^(\s+){before}: .*$", rf"\1{before}: {after}", text)
     text += "  - {property: synthesis.training, value: {options: {images: 320}}}\n"
