@@ -1,7 +1,8 @@
 """How near two drives are, whoever is called the ego vehicle, wherever and whenever the window begins.
 
-The middle of a scene is laid over pieces of other scenes that begin earlier and later, with each of their vehicles in
-the role of the ego vehicle, and mirrored across the road; the others are ordered by distance where the piece begins.
+The middle of a scene is laid over pieces of other scenes that begin earlier and later, with each of their first few
+vehicles in the role of the ego vehicle, and mirrored across the road; the others are ordered by distance where the
+piece begins.
 """
 
 from __future__ import annotations
@@ -15,6 +16,7 @@ from numpy.typing import NDArray
 from synth.driving.scenes import EGO, HEADING, LANE_WIDTH, LANES, SPEED, D, S, Scenes
 
 Floats = NDArray[np.float32]
+EGOS = 4  # vehicles of a real scene that are tried in the role of the ego vehicle, the nearest first
 OTHERS = 3  # vehicles besides the ego vehicle that are compared, the nearest first
 POINTS = 5  # moments of a piece
 SHIFTS = 7  # beginnings of a piece
@@ -22,6 +24,7 @@ ACROSS = 3.0  # a metre across the road is worth three along it: drivers keep la
 MISSING = 20.0  # m: what a vehicle that only one of two scenes has is worth
 SPEEDS = 0.3  # s: what a difference of mean speed is worth, where only relative motion is compared
 CANDIDATES = 3  # nearest scenes of a piece that are looked at with time warping
+KNOWN = 0.25  # m: how exactly a drive is recorded; nobody is nearer than that
 BAND = 5  # steps by which time may be warped
 _BLOCK = 256  # queries at once
 
@@ -89,7 +92,7 @@ def pieces(scenes: Scenes, *, relative: bool, egos: bool = True) -> tuple[Floats
     """
     found, which = [], []
     for start in starts(scenes):
-        for ego in range(scenes.shape.vehicles if egos else 1):
+        for ego in range(min(scenes.shape.vehicles, EGOS) if egos else 1):
             rows = flat(scenes, int(start), ego, relative=relative)
             rows[~scenes.present[:, ego]] = 1e6
             found.append(rows)
@@ -155,7 +158,8 @@ class Aligned:
     def nearest(self, queries: Scenes, pieces: list[Scenes]) -> tuple[np.ndarray, np.ndarray]:
         """Distances float64 [n, pieces] to the nearest scene of each piece, and which it is, int64 [n, pieces]."""
         found = [match(queries, piece, relative=False) for piece in pieces]
-        return (np.stack([f.distance[:, 0] for f in found], axis=1), np.stack([f.index[:, 0] for f in found], axis=1))
+        return (KNOWN + np.stack([f.distance[:, 0] for f in found], axis=1),
+                np.stack([f.index[:, 0] for f in found], axis=1))
 
 
 @dataclass(frozen=True)
@@ -177,7 +181,7 @@ class Warped:
             best = warped.argmin(axis=1)[:, None]
             distances.append(np.take_along_axis(warped, best, axis=1)[:, 0])
             indices.append(np.take_along_axis(found.index, best, axis=1)[:, 0])
-        return np.stack(distances, axis=1), np.stack(indices, axis=1)
+        return KNOWN + np.stack(distances, axis=1), np.stack(indices, axis=1)
 
     def warped(self, queries: Scenes, targets: Scenes, found: Match, *, longest: bool = False) -> NDArray[np.float64]:
         """Warped distance of every candidate, float64 [n, candidates]; ``longest``: discrete Frechet distance."""
@@ -199,7 +203,7 @@ class Warped:
 
 
 def _variants(targets: Scenes) -> list[tuple[int, int]]:
-    return [(int(s), e) for s in starts(targets) for e in range(targets.shape.vehicles)]
+    return [(int(s), e) for s in starts(targets) for e in range(min(targets.shape.vehicles, EGOS))]
 
 
 def warp(first: NDArray[Any], second: NDArray[Any], band: int, *, longest: bool = False) -> NDArray[np.float64]:

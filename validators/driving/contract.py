@@ -42,12 +42,14 @@ class Limits:
     """What may be wrong before the gate fails.
 
     * violating_rows, failed_expectations, files: of the listing and of the files, as for tables and images: none.
-    * motion, collisions, off_road: share of scenes with the fault above the real rate. A margin of .005 above real
-      traffic (the project's bar; even nuPlan's logs show .6 % off-road and .03 % collisions when replayed), and
-      ``relative`` of the real rate on top, because a frequent fault's rate scatters more.
+    * motion .01, collisions .005, off_road .01: share of scenes with the fault above the real rate. For collisions the
+      project's bar (even nuPlan's logs show .6 % off-road and .03 % collisions when replayed); fresh runs of one
+      simulator leave the lanes up to .4 points more often than others. ``relative`` of the real rate comes on top,
+      because a frequent fault's rate scatters more.
     * obeyed: share of scenes that do not show the manoeuvre of their row, above the real rate: .10; the worst manoeuvre
       by itself .25 (the project's bars are 90 % and 75 % without a filter).
-    * replay: share of replayed scenes where SUMO and this gate disagree on a collision or on time to collision.
+    * replay .15: share of replayed scenes where SUMO and this gate disagree on a collision or on time to collision
+      (real scenes: 0 to .05, with an upper bound of .107 at worst, ``tests/benchmarks/results/driving_gates.md``).
     * minimum_scenes: synthetic and real scenes below which no rate is judged.
     """
 
@@ -60,7 +62,7 @@ class Limits:
     relative: float = field(default=0.25, metadata={"direction": "at most", "range": (0, 10)})
     obeyed: float = field(default=0.10, metadata={"direction": "at most", "range": (0, 1)})
     obeyed_class: float = field(default=0.25, metadata={"direction": "at most", "range": (0, 1)})
-    replay: float = field(default=0.10, metadata={"direction": "at most", "range": (0, 1)})
+    replay: float = field(default=0.15, metadata={"direction": "at most", "range": (0, 1)})
     minimum_scenes: float = field(default=100, metadata={"direction": "at least", "range": (20, 1e9)})
 
 

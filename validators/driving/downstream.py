@@ -33,19 +33,22 @@ NOT_TESTED = (f"more than {MOST:,} scenes of a training set", f"manoeuvres that 
 class Limits:
     """What models that learned from synthetic scenes must keep.
 
-    * ratio .90: macro-F1 of manoeuvre classification, synthetic over real training scenes (the project's bar).
+    Calibrated in ``tests/benchmarks/results/driving_gates.md``.
+
+    * ratio .85: macro-F1 of manoeuvre classification, synthetic over real training scenes; its lower bound, which of
+      clean sets of 1,000 scenes is .839 at worst in ten seeds (the project's bar is .90 for the estimate).
     * class_recall .70: the worst manoeuvre's recall, same ratio, as for images.
     * mixed: real and synthetic scenes together may do worse than real ones by one standard error and .01.
-    * braking -.10: AUC of foreseeing hard braking, synthetic less real.
+    * braking -.15: AUC of foreseeing hard braking, synthetic less real.
     * forecast .75: minADE of motion forecasting, real over synthetic (1: as good).
     * minimum_entities, minimum_scenes: what a set needs before anything is judged; bounds by entity, of few entities,
       are too narrow by some per cent.
     """
 
-    ratio: float = field(default=0.90, metadata={"direction": "at least", "range": (0, 1)})
+    ratio: float = field(default=0.85, metadata={"direction": "at least", "range": (0, 1)})
     class_recall: float = field(default=0.70, metadata={"direction": "at least", "range": (0, 1)})
     mixed: float = field(default=0.01, metadata={"direction": "at most", "range": (0, 1)})
-    braking: float = field(default=-0.10, metadata={"direction": "at least", "range": (-1, 1)})
+    braking: float = field(default=-0.15, metadata={"direction": "at least", "range": (-1, 1)})
     forecast: float = field(default=0.75, metadata={"direction": "at least", "range": (0, 1)})
     minimum_entities: float = field(default=LEAST, metadata={"direction": "at least", "range": (4, 1e9)})
     minimum_scenes: float = field(default=SCENES, metadata={"direction": "at least", "range": (50, 1e9)})

@@ -49,23 +49,26 @@ NOT_TESTED = (f"more than {MOST:,} scenes a set", f"manoeuvres with fewer than {
 class Limits:
     """Smallest realism and largest tolerated distances.
 
+    Calibrated on other runs of one simulator, ``tests/benchmarks/results/driving_gates.md``: clean sets of 1,000 scenes
+    have bounds of .743 (feature), .194 (safety) and .293 (listing) at worst in ten seeds.
+
     * realism .95: the weighted measures of the Waymo challenge, over what real scenes reach (the project's bar).
-    * feature .75: the worst of the measures by itself, on bins between quantiles of real values and within
+    * feature .70: the worst of the measures by itself, on bins between quantiles of real values and within
       manoeuvres, over what real scenes reach: the challenge's bins are too wide for motorways.
-    * separation .70: AUC of gradient boosting on kinematic summaries (the project's bar; real scenes of the same
-      population reach .5, of other runs of one simulator .54).
+    * separation .70: AUC of gradient boosting on kinematic summaries (the project's bar), and on top of it what real
+      train is told from untouched scenes beyond .5: other runs of one simulator reach .52 to .70.
     * safety .35: distance of the distributions of time to collision, headway and required deceleration within
       manoeuvres, in spreads of the measure, beyond the noise of two real sets.
-    * listing .25: worst column of the listing beyond the floor: recordings are few and each has a density of its own.
+    * listing .35: worst column of the listing beyond the floor: recordings are few and each has a density of its own.
     * minimum_entities, minimum_scenes: what a set needs before anything is judged; bounds by entity, of few entities,
       are too narrow by some per cent.
     """
 
     realism: float = field(default=0.95, metadata={"direction": "at least", "range": (0, 2)})
-    feature: float = field(default=0.75, metadata={"direction": "at least", "range": (0, 2)})
+    feature: float = field(default=0.70, metadata={"direction": "at least", "range": (0, 2)})
     separation: float = field(default=0.70, metadata={"direction": "at most", "range": (0.5, 1)})
     safety: float = field(default=0.35, metadata={"direction": "at most", "range": (0, 100)})
-    listing: float = field(default=0.25, metadata={"direction": "at most", "range": (0, 1)})
+    listing: float = field(default=0.35, metadata={"direction": "at most", "range": (0, 1)})
     minimum_entities: float = field(default=LEAST, metadata={"direction": "at least", "range": (4, 1e9)})
     minimum_scenes: float = field(default=SCENES, metadata={"direction": "at least", "range": (50, 1e9)})
 
@@ -181,19 +184,21 @@ def _separation(evidence: SceneEvidence, sample: Arms, limits: Limits) -> Findin
     found = separate(real, sample.real.entities, synthetic, sample.entities[1], plain, seed=seed, importance=True)
     floor = separate(real, sample.real.entities, train, sample.train.entities, plain, seed=seed)
     low, high = found.low, found.high
-    verdict = st.at_most(low, high, limits.separation)
+    limit = limits.separation + max(floor.auc - 0.5, 0.0)  # recordings differ among themselves, too
+    verdict = st.at_most(low, high, limit)
     first = np.argsort(-found.importance)[:8]
     bars: dict[str, list[float | None]] = {"loss of AUC": [st.number(max(found.importance[i], 0.0)) for i in first]}
     shown_ = [pictures.bars("What gives synthetic scenes away", [names[i] for i in first], bars, "AUC")]
     return Finding(
         id="fidelity.separation", title="Telling synthetic from untouched real scenes", value=st.number(found.auc),
-        low=st.number(low), high=st.number(high), unit="AUC", floor=st.number(floor.auc), limit=limits.separation,
+        low=st.number(low), high=st.number(high), unit="AUC", floor=st.number(floor.auc), limit=st.number(limit),
         n=st.rounded(sample.size), verdict=verdict,
         method=f"classifier two-sample test (Lopez-Paz and Oquab 2017): gradient boosting on {len(names)} kinematic "
-               "summaries, 3 folds that keep entities together; floor: real train against untouched",
+               "summaries, 3 folds that keep entities together; floor: real train against untouched, whose distance "
+               "from .5 is added to the limit",
         power=f"an AUC of {0.5 + st.detectable(found.error):.3f} at n = {st.rounded(sample.size):,} with 80 % power",
         remedy=st.remedy(verdict, f"{names[first[0]]!r} gives most away", st.rows_to_pass(
-            sample.size, high - found.auc, found.error, limits.separation - floor.auc), sample.size, "scenes a set"),
+            sample.size, high - found.auc, found.error, limit - floor.auc), sample.size, "scenes a set"),
         detail={"worst": names[first[0]], "pictures": [gallery(sample.synthetic), *shown_]})
 
 

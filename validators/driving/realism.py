@@ -58,8 +58,7 @@ def measured(scenes: Scenes) -> dict[str, Floats]:
     there = scenes.present[:, :, None]
     speed = np.hypot(_central(states[..., S], dt), _central(states[..., D], dt))
     turn = _central(states[..., HEADING], dt, angle=True)
-    apart = geometry.separation(scenes)
-    nearest = apart.min(axis=2)
+    nearest = geometry.separation(scenes).min(axis=2)
     found = {"speed": speed, "acceleration": _central(speed, dt), "yaw_rate": turn,
              "yaw_acceleration": _central(turn * dt, dt, angle=True) / dt,
              "nearest": np.where(np.isfinite(nearest), nearest, np.nan),

@@ -98,6 +98,21 @@ def test_a_detector_that_sees_nothing_acquits_nobody(fresh):
     assert told["leakage.sensitivity.blind"] is told["leakage.sensitivity"] is Verdict.INCONCLUSIVE
 
 
+def test_a_single_exact_copy_is_unmistakable(fresh):
+    copied = fresh.synthetic.take(np.r_[np.arange(1, len(fresh.synthetic)), 0])
+    for name in ("states", "present", "sizes"):
+        getattr(copied, name)[5] = getattr(fresh.train, name)[17]
+
+    def told(synthetic):
+        found = leakage.copying.copies(
+            synthetic, leakage.dealt_evenly(fresh), (leakage.Aligned(), leakage.Warped()), leakage.SCENES, target=None,
+            excess=0.015, sensitivity=0.5, either=0.6, people=8, records=300, k=5, seed=1)
+        return [f.verdict for f in leakage.confirmed(found) if f.id.endswith(".certain")]
+
+    assert told(copied) == [Verdict.FAIL] * 2
+    assert told(fresh.synthetic) == [Verdict.INFO] * 2
+
+
 def test_a_stolen_model_that_knows_its_scenes_is_stopped(fresh):
     known = {s.tobytes() for s in fresh.train.states}
     told = replace(fresh, critic=lambda scenes: np.array([float(s.tobytes() in known) for s in scenes.states]))
