@@ -14,7 +14,8 @@ from numpy.typing import NDArray
 
 from synth.contract import Contract
 from synth.driving.header import Header
-from synth.driving.scenes import EGO, MANOEUVRE, Scenes
+from synth.driving.roles import cast, nearest_first
+from synth.driving.scenes import MANOEUVRE, Scenes
 from synth.medical.conditions import Conditioning
 from synth.progress import Progress, Silent
 from synth.seeds import derive
@@ -58,7 +59,7 @@ class SceneGenerator:
             raise UserError("there is nothing to train on: the training part has no scene")
         checkpoints.mkdir(parents=True, exist_ok=True)
         base = recipes.named(contract.training)
-        header = Header.fit(scenes, schema)
+        scenes, header = cast(scenes), Header.fit(scenes, schema)
         frame = pd.concat([scenes.table[schema.names].reset_index(drop=True), header.describe(scenes)], axis=1)
         whole = TableSchema(columns=(*schema.columns, *header.schema().columns))
         first = dict.fromkeys(name for name in (MANOEUVRE, *contract.conditions, *schema.names) if name in schema.names)
@@ -95,10 +96,14 @@ class SceneGenerator:
 
     def scores(self, scenes: Scenes) -> NDArray[np.float64]:
         """Mean log-likelihood [n] of each scene's drive given its own header: for attacks, private."""
-        return self.drivers.scores(scenes.states, self.plan(scenes))
+        played = cast(scenes)
+        return self.drivers.scores(played.states, self._plan(played))
 
     def plan(self, scenes: Scenes) -> Plan:
-        """What is going to happen in given scenes, as the drivers would have been told it."""
+        """What is going to happen in given scenes, slots in the order of :func:`.roles.cast`."""
+        return self._plan(cast(scenes))
+
+    def _plan(self, scenes: Scenes) -> Plan:
         table = scenes.table[self.listing.names].reset_index(drop=True)
         frame = pd.concat([table, self.header.describe(scenes)], axis=1)
         return _as_recorded(self.header.realise(frame, _friction(table, self.friction),
@@ -128,18 +133,6 @@ class SceneGenerator:
         return cls(TableGenerator.load(folder / HEADER, device), DriverModel.load(folder / DRIVERS, device),
                    Header.from_json(said["header"]), Conditioning.from_json(said["conditioning"]),
                    TableSchema.from_json(said["listing"]), tuple((a, float(b)) for a, b in said["friction"]))
-
-
-def nearest_first(scenes: Scenes) -> Scenes:
-    """The same scenes with the slots after the ego vehicle in the order of distance at the first step."""
-    apart = np.hypot(*np.moveaxis(scenes.states[:, :, 0, :2] - scenes.states[:, :1, 0, :2], -1, 0))
-    apart = np.where(scenes.present, apart, np.inf)
-    apart[:, EGO] = -1.0
-    order = np.argsort(apart, axis=1, kind="stable")
-    return replace(scenes, states=np.take_along_axis(scenes.states, order[..., None, None], 1),
-                   present=np.take_along_axis(scenes.present, order, 1),
-                   sizes=np.take_along_axis(scenes.sizes, order[..., None], 1),
-                   kinds=np.take_along_axis(scenes.kinds, order, 1))
 
 
 def _as_recorded(plan: Plan, scenes: Scenes) -> Plan:

@@ -21,16 +21,34 @@ from synth.contract.model import Role
 from synth.driving.bicycle import BOUNDS
 from synth.driving.labels import event, lanes
 from synth.driving.plan import SEGMENTS, Plan, marks
-from synth.driving.scenes import EGO, HEADING, LANE_WIDTH, LANES, LENGTH, SPEED, WIDTH, D, Kind, S, Scenes, SceneShape
+from synth.driving.roles import ACTOR, apart, sides_for, turns_for
+from synth.driving.scenes import (
+    EGO,
+    HEADING,
+    LANE_WIDTH,
+    LANES,
+    LENGTH,
+    MANOEUVRE,
+    SPEED,
+    WIDTH,
+    D,
+    Kind,
+    S,
+    Scenes,
+    SceneShape,
+)
 from synth.tabular.schema import ColumnSchema, TableSchema
 
 ABSENT, NOBODY = "absent", "nobody"
 FARTHEST_LANE = 2  # lanes to a side that are told apart
 MOST_LANES = 12
+ENDS = ("behind", "ahead")
 BRAKING = 1.5  # m/s^2: nobody brakes who brakes less
 BRAKE_OVER = 0.6  # s over which braking is measured
 OTHERS = 2  # stretches of the others' profiles; the ego vehicle has SEGMENTS
 EVENT = ("actor", "onset", "room", "pace", "braker", "depth", "brake", "lasting")
+HAPPENS = ("cut_in", "cut_out", "lane_change", "hard_brake", "near_miss")
+NEEDS_ACTOR = ("cut_in", "cut_out", "follow", "near_miss")
 SPREAD = 0.1  # m: sizes of a kind that differ by less are one size
 SIZES = {Kind.CAR: (4.6, 1.85), Kind.TRUCK: (12.0, 2.5), Kind.MOTORCYCLE: (2.2, 0.8)}  # m, where none was seen
 
@@ -89,8 +107,8 @@ class Header:
             labels[f"{name} kind"] = tuple(kind.name.lower() for kind in Kind)
             labels[f"{name} turn"] = tuple(f"{turn:+d}" for turn in sides)
             if other:
-                labels[f"{name} where"] = (ABSENT, *(f"{side:+d} {end}" for side in sides
-                                                     for end in ("behind", "ahead")))
+                ends = ENDS if slot == ACTOR else (*ENDS, *(f"{end} past" for end in ENDS))
+                labels[f"{name} where"] = (ABSENT, *(f"{side:+d} {end}" for side in sides for end in ends))
                 numbers[f"{name} gap"] = (True, 2)
                 numbers[f"{name} closing"] = (True, 2)
             else:
@@ -122,7 +140,7 @@ class Header:
     # -- scenes to rows ---------------------------------------------------------------------------------
 
     def describe(self, scenes: Scenes) -> pd.DataFrame:
-        """The header's columns of recorded scenes, a working frame."""
+        """The header's columns of recorded scenes that :func:`.roles.cast` has ordered, a working frame."""
         n, count = scenes.present.shape
         states, there = scenes.states.astype(np.float64), scenes.present
         dt, steps = scenes.shape.dt, scenes.shape.steps
@@ -162,7 +180,8 @@ class Header:
         cross = np.where((turn != 0) & there, changed.argmax(-1) * dt, np.nan)
         offset = states[..., 0, D] - (first + 0.5) * scenes.road[:, None, LANE_WIDTH]
         drift = states[..., 0, SPEED] * np.sin(states[..., 0, HEADING])
-        reference = _chain(states[..., 0, S], length, first, there)
+        past = _past(states[..., 0, S], first, there)
+        reference = _chain(states[..., 0, S], length, first, there, past)
         for slot in range(count):
             name, on = self.vehicle(slot), there[:, slot]
             cells[f"{name} kind"] = np.array([Kind(k).name.lower() for k in Kind], dtype=object)[scenes.kinds[:, slot]]
@@ -183,8 +202,9 @@ class Header:
                 continue
             side = np.clip(first[:, slot] - first[:, EGO], -FARTHEST_LANE, FARTHEST_LANE)
             ahead = states[:, slot, 0, S] > states[:, EGO, 0, S]
-            cells[f"{name} where"] = np.array([f"{a:+d} {'ahead' if b else 'behind'}" if c else ABSENT
-                                               for a, b, c in zip(side, ahead, on, strict=True)], dtype=object)
+            cells[f"{name} where"] = np.array([
+                f"{a:+d} {ENDS[int(b)]}{' past' if p else ''}" if c else ABSENT
+                for a, b, p, c in zip(side, ahead, past[:, slot], on, strict=True)], dtype=object)
             gap, mate = reference[slot]
             cells[f"{name} gap"] = np.where(on, np.maximum(gap, 0.0), np.nan)
             other = states[rows, mate, 0, SPEED]
@@ -212,6 +232,9 @@ class Header:
         lane = np.zeros((n, count), np.int64)
         turn, cross = np.zeros((n, count)), np.full((n, count), np.nan)
         profile = np.full((n, count, SEGMENTS), np.nan)
+        shows = frame[MANOEUVRE].to_numpy(dtype=str) if MANOEUVRE in frame else np.full(n, "")
+        most = road_lanes.astype(np.int64) - 1
+        past = np.zeros((n, count), bool)
         names = {kind.name.lower(): int(kind) for kind in Kind}
         known = np.array(self.sizes)
         for slot in range(count):
@@ -219,6 +242,8 @@ class Header:
             kind = frame[f"{name} kind"].map(names).fillna(0).to_numpy(dtype=np.int8)
             where = frame[f"{name} where"].fillna(ABSENT).to_numpy(dtype=str) if slot else np.full(n, "+0 ahead")
             on = where != ABSENT
+            if slot == ACTOR:
+                on |= np.isin(shows, NEEDS_ACTOR)
             there[:, slot], kinds[:, slot] = on, np.where(on, kind, 0)
             for i, (part, least) in enumerate((("length", 1.5), ("width", 0.5))):
                 column = f"{name} {part}"
@@ -229,10 +254,15 @@ class Header:
                 states[:, EGO, SPEED] = speed_ego
             else:
                 side = np.array([int(w.split()[0]) if w != ABSENT else 0 for w in where])
-                ahead = np.array([w.endswith("ahead") for w in where])
+                ahead = np.array(["ahead" in w for w in where])
+                past[:, slot] = np.array([w.endswith("past") for w in where])
+                if slot == ACTOR:
+                    side = sides_for(shows, side, lane[:, EGO], most)
+                    ahead |= np.isin(shows, ("cut_out", "follow"))
                 lane[:, slot] = np.clip(lane[:, EGO] + side, 0, road_lanes - 1)
                 gap, closing = np.maximum(number(f"{name} gap", 30.0), 0.0), number(f"{name} closing")
-                states[:, slot, S], mate = _place(states[..., S], sizes[..., LENGTH], lane, there, slot, ahead, gap)
+                states[:, slot, S], mate = _place(states[..., S], sizes[..., LENGTH], lane, there, slot, ahead, gap,
+                                                      past[:, slot])
                 states[:, slot, SPEED] = np.clip(states[np.arange(n), mate, SPEED] + closing, 0, BOUNDS.speed)
             room = np.maximum(0.0, (self.lane_width - sizes[:, slot, WIDTH]) / 2 + 0.9)
             offset = np.clip(number(f"{name} offset"), -room, room)
@@ -241,8 +271,8 @@ class Header:
             fast = np.maximum(states[:, slot, SPEED], 1.0)
             states[:, slot, HEADING] = np.arcsin(np.clip(number(f"{name} drift") / fast, -0.3, 0.3))
             moved = frame[f"{name} turn"].fillna("+0").to_numpy(dtype=str).astype(np.int64)
-            turn[:, slot] = np.clip(lane[:, slot] + moved, 0, road_lanes - 1) - lane[:, slot]
-            cross[:, slot] = np.where(turn[:, slot] != 0, number(f"{name} cross", 4.0), np.nan)
+            turn[:, slot] = moved
+            cross[:, slot] = number(f"{name} cross", np.nan)
             pieces = SEGMENTS if slot == EGO else OTHERS
             for i in range(SEGMENTS):
                 profile[:, slot, i] = number(f"{name} a{i * pieces // SEGMENTS}", np.nan)
@@ -255,14 +285,31 @@ class Header:
             return np.where((slot >= 0) & there[np.arange(n), np.maximum(slot, 0)], slot, -1)
 
         braker, actor = who("braker"), who("actor")
+        turn = turns_for(shows, turn.astype(np.int64), lane, most).astype(float)
+        onset, depth, brake = (number(part, np.nan) for part in ("onset", "depth", "brake"))
+        onset = np.where(np.isnan(onset) & np.isin(shows, HAPPENS), self.shape.steps * self.shape.dt / 2, onset)
+        for slot, doing in ((EGO, ("lane_change",)), (ACTOR, ("cut_in", "cut_out"))):
+            if slot < count:
+                cross[:, slot] = np.where(np.isin(shows, doing), onset, cross[:, slot])
+        cross = np.where(turn != 0, np.nan_to_num(cross, nan=4.0), np.nan)
+        actor = np.where(np.isin(shows, NEEDS_ACTOR), min(ACTOR, count - 1), actor)
+        actor = np.where(shows == "lane_change", EGO, actor)
+        hard = shows == "hard_brake"
+        actor = np.where(hard & ~np.isin(actor, (EGO, ACTOR)), EGO, actor)
+        braker = np.where(hard, actor, braker)
+        depth = np.where(hard, np.maximum(np.nan_to_num(depth, nan=5.0), 3.8), depth)
+        brake = np.where(hard, np.where(np.isnan(brake), onset, brake), brake)
+        mild = np.isin(shows, (*HAPPENS[:3], "free", "follow")) & (braker <= ACTOR)
+        depth = np.where(mild, np.minimum(depth, 3.2), depth)
+        apart(states, sizes, there)
         return Plan(start=states.astype(np.float32), present=there, sizes=sizes.astype(np.float32), kinds=kinds,
                     road=np.stack([road_lanes, np.full(n, self.lane_width)], 1).astype(np.float32), friction=friction,
                     turn=turn.astype(np.float32), cross=cross.astype(np.float32), profile=profile.astype(np.float32),
-                    actor=actor, onset=np.where(actor >= 0, number("onset", np.nan), np.nan).astype(np.float32),
+                    actor=actor, onset=np.where(actor >= 0, onset, np.nan).astype(np.float32),
                     room=np.where(actor > 0, number("room", np.nan), np.nan).astype(np.float32),
                     pace=np.where(actor > 0, number("pace", np.nan), np.nan).astype(np.float32), braker=braker,
-                    depth=np.where(braker >= 0, number("depth", np.nan), np.nan).astype(np.float32),
-                    brake=np.where(braker >= 0, number("brake", np.nan), np.nan).astype(np.float32),
+                    depth=np.where(braker >= 0, depth, np.nan).astype(np.float32),
+                    brake=np.where(braker >= 0, brake, np.nan).astype(np.float32),
                     lasting=np.where(braker >= 0, number("lasting", 1.0), np.nan).astype(np.float32),
                     condition=condition)
 
@@ -298,20 +345,35 @@ def _stretch(loss: Floats, least: Floats, inside: NDArray[np.int64]) -> tuple[ND
 
 
 def _mates(s: Floats, lane: NDArray[np.int64], there: NDArray[np.bool_], slot: int, ahead: NDArray[np.bool_]
-           ) -> NDArray[np.int64]:
-    """Slot before ``slot`` that its gap is measured from: the outermost of its lane on its side; -1 nobody's."""
+           , past: NDArray[np.bool_]) -> NDArray[np.int64]:
+    """Slot before ``slot`` that its gap is measured from: the outermost of its lane on its side; -1 nobody's.
+
+    The actor counts for vehicles ``past`` it alone: it need not be nearer than those that come after it.
+    """
     same = there[:, :slot] & (lane[:, :slot] == lane[:, slot, None])
+    if slot > ACTOR:
+        same[:, ACTOR] &= past
     key = np.where(same, np.where(ahead[:, None], s[:, :slot], -s[:, :slot]), -np.inf)
     return np.where(same.any(1), key.argmax(1), -1)
 
 
-def _chain(s: Floats, length: Floats, lane: NDArray[np.int64], there: NDArray[np.bool_]
+def _past(s: Floats, lane: NDArray[np.int64], there: NDArray[np.bool_]) -> NDArray[np.bool_]:
+    """Vehicles [n, K] in the actor's lane and beyond it, seen from the ego vehicle."""
+    if s.shape[1] <= ACTOR:
+        return np.zeros(s.shape, bool)
+    away = s - s[:, :1]
+    found = there & there[:, [ACTOR]] & (lane == lane[:, [ACTOR]]) & (np.sign(away) * (away - away[:, [ACTOR]]) > 0)
+    found[:, :ACTOR + 1] = False
+    return np.asarray(found)
+
+
+def _chain(s: Floats, length: Floats, lane: NDArray[np.int64], there: NDArray[np.bool_], past: NDArray[np.bool_]
            ) -> dict[int, tuple[Floats, NDArray[np.int64]]]:
     """For each slot after the ego vehicle: (gap, slot whose speed its own is compared with)."""
     out, rows = {}, np.arange(len(s))
     for slot in range(1, s.shape[1]):
         ahead = s[:, slot] > s[:, EGO]
-        mate = _mates(s, lane, there, slot, ahead)
+        mate = _mates(s, lane, there, slot, ahead, past[:, slot])
         whom = np.maximum(mate, 0)
         away = np.where(ahead, 1, -1) * (s[:, slot] - s[rows, whom])
         out[slot] = (np.where(mate < 0, away, away - (length[rows, whom] + length[:, slot]) / 2), whom)
@@ -319,9 +381,9 @@ def _chain(s: Floats, length: Floats, lane: NDArray[np.int64], there: NDArray[np
 
 
 def _place(s: Floats, length: Floats, lane: NDArray[np.int64], there: NDArray[np.bool_], slot: int,
-           ahead: NDArray[np.bool_], gap: Floats) -> tuple[Floats, NDArray[np.int64]]:
+           ahead: NDArray[np.bool_], gap: Floats, past: NDArray[np.bool_]) -> tuple[Floats, NDArray[np.int64]]:
     """The inverse: where the vehicle in ``slot`` is along the road, and whom it was placed by."""
-    mate = _mates(s, lane, there, slot, ahead)
+    mate = _mates(s, lane, there, slot, ahead, past)
     whom, rows = np.maximum(mate, 0), np.arange(len(s))
     way = gap + np.where(mate < 0, 0.0, (length[rows, whom] + length[:, slot]) / 2)
     return s[rows, whom] + np.where(ahead, way, -way), whom

@@ -152,7 +152,8 @@ def token_losses(policy: Policy, batch: Batch) -> Tensor:
     views = features(batch.states[:, :steps], before, batch.facts.timed(), batch.facts.schedule[:, :steps])
     logits = policy(views, batch.facts.static)
     along, across = logits.split(list(policy.sizes), -1)
-    loss = (F.cross_entropy(along.flatten(0, -2), encode(batch.used[..., 0], policy.along).flatten(), reduction="none")
+    asked = batch.used[..., 0] - before[..., 0] if policy.smooth else batch.used[..., 0]
+    loss = (F.cross_entropy(along.flatten(0, -2), encode(asked, policy.along).flatten(), reduction="none")
             + F.cross_entropy(across.flatten(0, -2), encode(batch.used[..., 1], policy.across).flatten(),
                               reduction="none"))
     return loss.view(batch.used.shape[:-1]) * batch.facts.present.unsqueeze(1)

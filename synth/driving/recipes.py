@@ -17,11 +17,12 @@ from synth.gan.recipe import Phase, Recipe, with_options
 VALIDATIONS, RARELY = 12, 20  # of a phase; and the fewest steps between two
 
 _CLOSED = (
-    ("hidden", 64), ("reflexes", True), ("along", 48), ("across", 40), ("dropout", 0.1), ("critic_width", 48),
-    ("kicked", 0.5), ("forget", 0.15), ("balance", 0.3), ("temperature", 0.7), ("header_passes", 30.0),
-    ("header_hidden", 64), ("header_settling_passes", 8.0), ("header_most", 200_000.0),
+    ("hidden", 64), ("reflexes", True), ("smooth", False), ("along", 48), ("across", 40), ("dropout", 0.1),
+    ("critic_width", 48),
+    ("kicked", 0.5), ("forget", 0.15), ("balance", 0.3), ("temperature", 0.7), ("header_passes", 16.0),
+    ("header_hidden", 64), ("header_settling_passes", 4.0), ("header_most", 150_000.0),
     ("likelihood_passes", 40.0), ("settling_passes", 10.0), ("adversarial_passes", 2.0), ("control_passes", 2.0),
-    ("likelihood_most", 120_000.0), ("settling_most", 30_000.0), ("adversarial_most", 8_000.0),
+    ("likelihood_most", 80_000.0), ("settling_most", 16_000.0), ("adversarial_most", 8_000.0),
     ("control_most", 8_000.0), ("noise_passes", 40.0), ("noise_most", 80_000.0),
 )
 

@@ -37,6 +37,8 @@ def roll_out(policy: Policy, start: Tensor, facts: Facts, dt: float, *, rng: tor
                 chosen.append(draw(part, edges, torch.rand(part.shape[:-1], generator=rng, device=part.device)))
             else:
                 chosen.append(relaxed(part, edges, torch.rand_like(part), torch.rand_like(part[..., 0]), temperature))
+        if policy.smooth:
+            chosen[0] = used[..., 0] + chosen[0]
         control = torch.stack(chosen, -1)
         if policy.reflexes:
             control = restrained(state, control, used, facts)

@@ -1,7 +1,8 @@
 """Controls as tokens: which bin an acceleration falls into, and a draw inside a bin.
 
-Bins are narrow near zero, where drivers spend their time, and wide towards the bounds of the bicycle: a grid evenly
-spaced in the inverse hyperbolic sine of the acceleration over one scale. The scale is all that is learnt from data.
+A token is an acceleration, or (``smooth``, along the vehicle alone) the change of it since the last step. Bins are
+narrow near zero, where drivers spend their time, and wide towards the bounds of the bicycle: a grid evenly spaced in
+the inverse hyperbolic sine of the value over one scale. The scale is all that is learnt from data.
 """
 
 from __future__ import annotations
@@ -17,7 +18,7 @@ from torch.nn import functional as F
 
 from synth.driving.bicycle import BOUNDS
 
-NARROWEST = 0.01  # m/s^2: no scale is below it
+NARROWEST = 0.005  # m/s^2: no scale is below it
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -47,14 +48,15 @@ class Grids:
     across: Grid
 
     @classmethod
-    def fit(cls, used: NDArray[np.float32], bins: tuple[int, int]) -> Grids:
-        """From controls [..., 2] of many vehicles: the scale of each is the mean size of its central half."""
+    def fit(cls, used: NDArray[np.float32], bins: tuple[int, int], smooth: bool = False) -> Grids:
+        """From controls [..., T, 2] of many vehicles: the scale of each is the mean size of its central half."""
         scales = []
-        for part in range(2):
-            size = np.abs(used[..., part].ravel())
+        for values in (np.diff(used[..., 0], axis=-1) if smooth else used[..., 0], used[..., 1]):
+            size = np.abs(values.ravel())
             inner = size[size <= np.quantile(size, 0.5)] if len(size) else size
             scales.append(max(NARROWEST, round(float(2 * inner.mean()) if len(inner) else 0.1, 3)))
-        return cls(along=Grid(low=-BOUNDS.braking, high=BOUNDS.acceleration, scale=scales[0], bins=bins[0]),
+        most = BOUNDS.braking if smooth else BOUNDS.acceleration
+        return cls(along=Grid(low=-BOUNDS.braking, high=most, scale=scales[0], bins=bins[0]),
                    across=Grid(low=-BOUNDS.across, high=BOUNDS.across, scale=scales[1], bins=bins[1]))
 
     @property

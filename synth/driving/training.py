@@ -62,7 +62,8 @@ def networks(recipe: Recipe, grids: Grids, condition: int, vehicles: int, steps:
         driver = WholeScene(condition=condition, vehicles=vehicles, steps=steps, width=int(recipe.setting("hidden")))
     else:
         driver = Policy(grids, condition=condition, hidden=int(recipe.setting("hidden")),
-                        dropout=float(recipe.setting("dropout")), reflexes=bool(recipe.setting("reflexes")))
+                        dropout=float(recipe.setting("dropout")), reflexes=bool(recipe.setting("reflexes")),
+                        smooth=bool(recipe.setting("smooth")))
     return driver, SceneCritic(condition=condition, width=int(recipe.setting("critic_width")))
 
 
@@ -76,7 +77,7 @@ def train(recipe: Recipe, states: NDArray[np.float32], plan: Plan, classes: NDAr
     driven = on_bicycle(states, plan, dt)
     used = controls(driven[..., :-1, :], driven[..., 1:, :], dt)
     grids = Grids.fit(used[torch.from_numpy(plan.present)].numpy(),
-                      (int(recipe.setting("along")), int(recipe.setting("across"))))
+                      (int(recipe.setting("along")), int(recipe.setting("across"))), bool(recipe.setting("smooth")))
     held = held_back(entities, seed)
     weights = shares(classes, float(recipe.setting("balance")))
     stores = []

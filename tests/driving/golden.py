@@ -48,8 +48,8 @@ def players(scenes: Scenes) -> ScenePlayers:
     _, _, plan = planned(scenes)
     recipe = recipes.named(contract().training)
     torch.manual_seed(0)
-    policy, critic = training.networks(recipe, Grids.fit(np.ones((9, 2), np.float32), (10, 8)), plan.condition.shape[1],
-                                       4, scenes.shape.steps)
+    grids = Grids.fit(np.ones((9, 3, 2), np.float32), (10, 8))
+    policy, critic = training.networks(recipe, grids, plan.condition.shape[1], 4, scenes.shape.steps)
     store = Store(training.on_bicycle(scenes.states, plan, scenes.shape.dt), facts(plan, scenes.shape.steps,
                   scenes.shape.dt), torch.ones(len(scenes)))
     return ScenePlayers(policy, critic, store, None, dt=scenes.shape.dt, kicked=0.5, forget=0.1, temperature=0.7)

@@ -115,6 +115,6 @@ def test_draws_follow_the_bins_probabilities_and_fill_them_evenly() -> None:
 
 def test_grids_are_finer_for_calmer_traffic() -> None:
     rng = np.random.default_rng(0)
-    calm = Grids.fit(rng.normal(0, 0.05, (500, 2)).astype(np.float32), (20, 20))
-    lively = Grids.fit(rng.normal(0, 1.0, (500, 2)).astype(np.float32), (20, 20))
+    calm = Grids.fit(rng.normal(0, 0.05, (50, 10, 2)).astype(np.float32), (20, 20))
+    lively = Grids.fit(rng.normal(0, 1.0, (50, 10, 2)).astype(np.float32), (20, 20))
     assert calm.along.scale < lively.along.scale and Grids.from_json(calm.to_json()) == calm

@@ -12,6 +12,7 @@ from synth.driving.bicycle import advance
 from synth.driving.features import DYNAMIC, SEEN, features, neighbours
 from synth.driving.header import Header
 from synth.driving.plan import KNOWN, SCHEDULE, STATIC, Facts, Plan, facts
+from synth.driving.roles import cast
 from synth.driving.scenes import HEADING, LENGTH, SPEED, D, S, Scenes
 from tests.driving.toys import SCHEMA, traffic
 
@@ -24,7 +25,7 @@ def planned(scenes: Scenes, header: Header | None = None, width: int = 2) -> tup
 
 
 def test_a_start_is_told_in_gaps_and_found_again() -> None:
-    scenes = traffic(300)
+    scenes = cast(traffic(300))
     header, frame, plan = planned(scenes)
     header.schema().check(frame[header.schema().names])
     np.testing.assert_array_equal(plan.present, scenes.present)
@@ -39,7 +40,7 @@ def test_a_start_is_told_in_gaps_and_found_again() -> None:
 
 
 def test_intents_and_events_are_those_of_the_scene() -> None:
-    scenes = traffic(300)
+    scenes = cast(traffic(300))
     _, frame, plan = planned(scenes)
     changed = frame["ego turn"] != "+0"
     moved = np.abs(scenes.states[:, 0, -1, D] - scenes.states[:, 0, 0, D]) > 2.5
@@ -54,7 +55,7 @@ def test_intents_and_events_are_those_of_the_scene() -> None:
 
 
 def test_whatever_a_row_says_vehicles_of_a_lane_are_apart_and_on_the_road() -> None:
-    scenes = traffic(400)
+    scenes = cast(traffic(400))
     header, frame, _ = planned(scenes)
     rng = np.random.default_rng(0)
     nonsense = frame.copy()
@@ -78,7 +79,7 @@ def test_whatever_a_row_says_vehicles_of_a_lane_are_apart_and_on_the_road() -> N
 
 
 def test_the_schedule_counts_down_to_what_will_happen() -> None:
-    scenes = traffic(200)
+    scenes = cast(traffic(200))
     _, frame, plan = planned(scenes)
     told = facts(plan, 40, 0.2)
     assert told.static.shape == (200, 4, STATIC + 2) and told.schedule.shape == (200, 40, 4, SCHEDULE)

@@ -14,9 +14,10 @@ import torch
 
 from synth.contract.model import Training
 from synth.driving import recipes
-from synth.driving.generator import SceneGenerator, nearest_first
+from synth.driving.generator import SceneGenerator
 from synth.driving.model import DriverModel
 from synth.driving.players import ScenePlayers
+from synth.driving.roles import cast, nearest_first
 from synth.driving.scenes import S, Scenes
 from synth.errors import UserError
 from synth.gan.trainer import Trainer
@@ -76,11 +77,11 @@ def test_equal_seeds_give_equal_bytes_and_saving_keeps_them(made: SceneGenerator
     np.testing.assert_allclose(loaded.scores(scenes), scores, rtol=1e-5)
     files = {path.suffix for path in (tmp_path / "model").rglob("*") if path.is_file()}
     assert files == {".safetensors", ".json"}
-    critic = made.drivers.critic_scores(scenes.states, made.plan(scenes))
+    critic = made.drivers.critic_scores(cast(scenes).states, made.plan(scenes))
     assert critic is not None and critic.std() > 0
     (tmp_path / "model" / "drivers" / "critic.safetensors").unlink()
     released = SceneGenerator.load(tmp_path / "model")
-    assert released.drivers.critic_scores(scenes.states, released.plan(scenes)) is None
+    assert released.drivers.critic_scores(cast(scenes).states, released.plan(scenes)) is None
 
 
 def test_scenes_that_no_driver_drives_are_less_likely(made: SceneGenerator, scenes: Scenes, tmp_path: Path) -> None:

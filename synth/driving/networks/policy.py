@@ -25,9 +25,9 @@ class Policy(nn.Module):
     across: Tensor
 
     def __init__(self, grids: Grids, *, condition: int, hidden: int, dropout: float = 0.0,
-                 reflexes: bool = True) -> None:
+                 reflexes: bool = True, smooth: bool = False) -> None:
         super().__init__()
-        self.hidden, self.dropout, self.reflexes = hidden, dropout, reflexes
+        self.hidden, self.dropout, self.reflexes, self.smooth = hidden, dropout, reflexes, smooth
         self.sizes = grids.sizes
         self.static = nn.Linear(STATIC + condition, hidden)
         self.dynamic = nn.Linear(DYNAMIC, hidden)
