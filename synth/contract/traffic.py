@@ -151,7 +151,7 @@ def _columns(notes: Notes, value: Any, place: Any, said: dict[str, Any]) -> None
         elif not isinstance(name, str) or not name.strip():
             notes.add(f"the column for {key!r} must be text", (*place, key), "name a column of the recordings")
             return
-    named = [name for name in found.values() if name]
+    named = [name for key, name in found.items() if name and key != "recording"]  # each track may be its own recording
     if len(set(named)) < len(named):
         notes.add("two of the traffic's 'columns' are the same column", place, "correct one of them")
     said["columns"] = tuple(found.items())

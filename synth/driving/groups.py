@@ -64,7 +64,7 @@ def _pieces(drivers: NDArray[np.int64], recording: NDArray[np.int64], start: NDA
             kept[here[free]] = True
             members = drivers[here[free]]
             seen[members[members >= 0]] = True
-        if kept.mean() < 1 - DROPPED:
+        if kept.mean() <= 1 - DROPPED or len(np.unique(piece[kept])) < 2:
             break
         best = np.where(kept, piece, -1)
         if np.bincount(piece[kept]).max() <= most:

@@ -19,7 +19,7 @@ from synth.tabular.scan import refuse as refuse_table
 
 MOST_REFUSED = 0.5  # of the windows; recordings that are worse are not understood, and nobody should go on
 MOST_STACKED, LOOKED_AT = 0.2, 2000  # share of scenes with overlapping vehicles (people measure badly), scenes tried
-WINDOWS = ("astray", "beside_the_road", "astray_neighbour", "leader_leaves", "shares_a_driver_across_a_cut")
+WINDOWS = ("astray", "beside_the_road", "astray_neighbour")  # what short views and cuts cost is no misunderstanding
 HINTS = {
     "not_finite": "rows without a finite time and place; they are left out",
     "repeated_rows": "rows that stand twice; one of them is kept",

@@ -60,6 +60,13 @@ def test_a_dozen_recordings_are_left_as_they_are() -> None:
     assert found.cut == 0 and len(np.unique(found.group)) == 12
 
 
+def test_a_cut_that_leaves_one_piece_is_none() -> None:
+    drivers = np.tile(np.arange(40)[:, None], (6, 1))
+    drivers = np.concatenate([drivers, np.roll(drivers, 1)], axis=1)
+    found = groups(drivers, np.zeros(240, np.int64), np.repeat(np.arange(6), 40))
+    assert found.cut == 0 and (found.group == found.group[0]).all()
+
+
 def test_many_small_recordings_are_left_alone() -> None:
     drivers = np.arange(400)[:, None] // 4 * 2 + np.array([0, 1])
     found = groups(drivers, np.arange(400) // 4, np.arange(400))
