@@ -73,8 +73,9 @@ def _views(small: NDArray[np.float32], reach: int, *, halves: bool = False) -> N
             seen = turned
             for axis, half in enumerate(between, start=2):
                 if half:
-                    length = seen.shape[axis] - 1
-                    seen = (seen.take(range(length), axis) + seen.take(range(1, length + 1), axis)) / 2
+                    last = seen.shape[axis] - 1
+                    mean = (seen.take(range(last), axis) + seen.take(range(1, last + 1), axis)) / 2
+                    seen = np.asarray(mean, np.float32)
             starts = (range(2 * reach + 1 - half) for half in between)
             for shift in itertools.product(*starts):
                 window = tuple(slice(s, s + side - 2 * reach) for s, side in zip(shift, small.shape[2:], strict=True))
