@@ -11,10 +11,11 @@ from synth.contract import Contract
 from synth.domain import Examination
 from synth.driving.cut import Cut, cut
 from synth.driving.ingest import listed
-from synth.driving.listing import renamed
+from synth.driving.listing import RECORDS
 from synth.driving.rules import alone, counted, few, hint, refuse, stacked
 from synth.errors import Problems, UserError
 from synth.progress import Progress, Silent
+from synth.records.listing import renamed
 from synth.tabular.check import examine as examine_table
 from synth.tabular.scan import at_line
 
@@ -37,8 +38,8 @@ def examine(contract: Contract, *, progress: Progress | None = None) -> Examinat
     if not problems:
         with listed(contract, found) as table:
             listing = examine_table(table)
-            problems = [renamed(p, table) for p in listing.problems]
-            notes = [renamed(n, table) for n in listing.notes]
+            problems = [renamed(p, table, RECORDS) for p in listing.problems]
+            notes = [renamed(n, table, RECORDS) for n in listing.notes]
     return Examination(problems=tuple(problems), notes=(*notes, *_notes(contract, found)))
 
 

@@ -13,10 +13,11 @@ from synth.domain import Examination
 from synth.errors import Problems, UserError
 from synth.medical.files import Refusal, intensity_of
 from synth.medical.gather import make
-from synth.medical.listing import Listing, renamed
+from synth.medical.listing import RECORDS, Listing
 from synth.medical.prepare import prepare
 from synth.medical.rules import classes_of_patients, few, hint, lonely, mixed, refuse, without_patient
 from synth.progress import Progress, Silent
+from synth.records.listing import renamed
 from synth.seeds import generator
 from synth.tabular.check import examine as examine_table
 
@@ -45,8 +46,8 @@ def examine(contract: Contract, *, progress: Progress | None = None) -> Examinat
     if readable.rows and not problems:
         with readable.source() as table:
             listed = examine_table(table)
-            problems = [renamed(p, table) for p in listed.problems]
-            notes = [renamed(n, table) for n in listed.notes]
+            problems = [renamed(p, table, RECORDS) for p in listed.problems]
+            notes = [renamed(n, table, RECORDS) for n in listed.notes]
     return Examination(problems=tuple(problems), notes=(*notes, *_notes(readable, quarantined, tried)))
 
 

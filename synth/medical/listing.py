@@ -6,16 +6,14 @@
 from __future__ import annotations
 
 import contextlib
-import os
 from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
-import pyarrow as pa
-
 from synth.contract import Contract
-from synth.contract.model import Column, IdentifierPolicy, Privacy, Role, Training
-from synth.errors import Problems, UserError
+from synth.records.listing import in_memory, keyed
+
+RECORDS = "images"
 
 
 @dataclass(frozen=True)
@@ -61,41 +59,14 @@ class Listing:
 
     @contextlib.contextmanager
     def source(self, entities: list[str] | None = None) -> Iterator[Contract]:
-        """The contract of the listing as a table: a CSV text in this process's memory, gone afterwards.
+        """The contract of the listing as a table (:func:`~synth.records.listing.in_memory`).
 
-        ``entities``: keys to use instead of the patients'. The training of the contract is left out: it is
-        for images. Errors raised inside name "the table of images" as their place.
+        ``entities``: keys to use instead of the patients'.
         """
-        import fsspec
-        import pyarrow.csv as arrow_csv
-
         contract = self.contract
         texts: dict[str, list[str | None]] = {c.name: self.column(c.name) for c in contract.columns}
         if entities is not None:
-            if contract.entity is None:  # under a name that no column has
-                name = max((c.name for c in contract.columns), key=len) + " "
-                key = Column(name=name, role=Role.IDENTIFIER, privacy=Privacy.DIRECT, generate=IdentifierPolicy.DROP)
-                contract = replace(contract, entity=name, columns=(*contract.columns, key))
+            contract = keyed(contract)
             texts[str(contract.entity)] = list(entities)
-        memory, folder = fsspec.filesystem("memory"), f"/listing-{os.urandom(8).hex()}"
-        table = replace(contract, source=f"memory:/{folder}/listing.csv", source_options=(), training=Training(),
-                        pixels=None)
-        try:
-            with memory.open(f"{folder}/listing.csv", "wb") as file:
-                arrow_csv.write_csv(pa.table({n: pa.array(t, pa.string()) for n, t in texts.items()}), file)
+        with in_memory(contract, texts, RECORDS) as table:
             yield table
-        except Problems as problems:
-            raise Problems([renamed(p, table) for p in problems.problems], shown=problems.shown) from None
-        except UserError as error:
-            raise renamed(error, table) from None
-        finally:
-            with contextlib.suppress(FileNotFoundError):
-                memory.rm(folder, recursive=True)
-
-
-def renamed(error: UserError, table: Contract) -> UserError:
-    """An error or note about a listing's table, with words instead of its address in memory."""
-    where = error.where
-    for address in (table.source, table.source.removeprefix("memory:/")):
-        where = where.replace(address, "the table of images")
-    return UserError(error.what, where=where, todo=error.todo)
