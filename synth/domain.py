@@ -123,3 +123,12 @@ def recognised(source: str) -> Domain:
 def domains() -> list[str]:
     """Names of the registered domains."""
     return sorted(_MODULES)
+
+
+def demo_contract(name: str) -> Path:
+    """The path of a contract that comes with a checkout of the source; :class:`UserError` outside of one."""
+    contract = Path(__file__).resolve().parents[1] / "data_contracts" / name
+    if not contract.is_file():
+        raise UserError("the demo's contract is not there", where=str(contract),
+                        todo="run the demo from a checkout of the source")
+    return contract

@@ -18,18 +18,18 @@ import numpy as np
 from numpy.typing import NDArray
 
 from synth.driving.scenes import Scenes, SceneShape
+from synth.records.stored import StoredRecords
 from synth.tabular.schema import TableSchema
 from synth.tabular.stored import FrameWriter, StoredTable
 
 ARRAYS = ("states", "present", "sizes", "kinds", "road")
 
 
-@dataclass(frozen=True)
-class StoredScenes:
+@dataclass(frozen=True, kw_only=True)
+class StoredScenes(StoredRecords):
     """The scenes of an ingest folder (memory-mapped), with the parts of a split folder."""
 
     folder: Path
-    table: StoredTable
     shape: SceneShape
 
     @classmethod
@@ -37,27 +37,9 @@ class StoredScenes:
         """Nothing is read but headers and small files."""
         return cls(folder=ingested, table=StoredTable.open(ingested, split), shape=load_shape(ingested))
 
-    def __len__(self) -> int:
-        return len(self.table)
-
-    @property
-    def schema(self) -> TableSchema:
-        """Of the listing's modelled columns."""
-        return self.table.schema
-
-    def entities(self) -> NDArray[np.int64]:
-        """Opaque groups of drivers, int64 [n]."""
-        return self.table.entities()
-
-    def rows_of(self, part: str) -> NDArray[np.bool_]:
-        """One bool per scene: it is in ``part``."""
-        return self.table.rows_of(part)
-
     def scenes(self, rows: str | NDArray[np.bool_] | None = None) -> Scenes:
         """The scenes of a part (its name), or under a mask, or all of them, read into memory."""
-        if rows is None:
-            rows = np.ones(len(self), dtype=bool)
-        chosen = self.rows_of(rows) if isinstance(rows, str) else rows
+        chosen = self.chosen(rows)
         arrays: dict[str, Any] = {name: np.array(_mapped(self.folder, name)[chosen]) for name in ARRAYS}
         return Scenes(**arrays, table=self.table.read(chosen), entities=self.entities()[chosen], shape=self.shape)
 

@@ -2,21 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
-from pathlib import Path
+from dataclasses import dataclass
 
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from synth.contract import Contract
 from synth.contract.pixels import Pixels
 from synth.medical.intensity import Intensity
-from synth.tabular.evidence import PARTS, TableEvidence
-from synth.tabular.schema import TableSchema
-
-SYNTHETIC = "synthetic"
+from synth.records.evidence import RecordsEvidence
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -44,21 +38,10 @@ class Images:
 
 
 @dataclass(frozen=True, kw_only=True)
-class ImageEvidence:
-    """The three real parts and the synthetic set (samples of at most a cap, whole patients, of large sets)."""
+class ImageEvidence(RecordsEvidence[Images]):
+    """The three real parts and the synthetic set, with the window of their samples."""
 
-    contract: Contract
-    schema: TableSchema  # of the listing's modelled columns
     intensity: Intensity
-    train: Images
-    holdout: Images
-    reference: Images
-    synthetic: Images
-    seed: int
-    shards: Path | None = None  # the generate stage's folder of files to publish; None: there are none to read back
-    critic: Callable[[Images], NDArray[np.float64]] | None = None  # the private critic's score of each image
-    sample_again: Callable[[int, int], Images] | None = None  # (images, seed) -> fresh ones from the released model
-    totals: Mapping[str, int] = field(default_factory=dict)  # PARTS and "synthetic", before sampling
 
     @property
     def pixels(self) -> Pixels:
@@ -66,25 +49,9 @@ class ImageEvidence:
         assert self.contract.pixels is not None
         return self.contract.pixels
 
-    def part(self, name: str) -> Images:
-        """One of PARTS, or "synthetic"."""
-        found: Images = getattr(self, name)
-        return found
-
     def labels(self, part: str) -> NDArray[np.str_] | None:
         """The target's label of each image, None if there is no classification target."""
         name = self.contract.target
         if name is None or name not in self.schema.names or self.schema[name].is_number:
             return None
         return self.part(part).table[name].fillna("").to_numpy(dtype=str)
-
-    def total(self, part: str) -> int:
-        """Number of images of a part before sampling."""
-        return self.totals.get(part, len(self.part(part)))
-
-    def listing(self) -> TableEvidence:
-        """The tables alone, for gates on tables."""
-        return TableEvidence(contract=self.contract, schema=self.schema, seed=self.seed, totals=self.totals,
-                             entities={part: self.part(part).entities for part in PARTS}, train=self.train.table,
-                             holdout=self.holdout.table, reference=self.reference.table,
-                             synthetic=self.synthetic.table)

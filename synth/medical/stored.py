@@ -20,15 +20,15 @@ from numpy.typing import NDArray
 
 from synth.medical.evidence import Images
 from synth.medical.intensity import Intensity
+from synth.records.stored import StoredRecords
 from synth.tabular.schema import TableSchema
 from synth.tabular.stored import FrameWriter, StoredTable
 
 
-@dataclass(frozen=True)
-class StoredImages:
+@dataclass(frozen=True, kw_only=True)
+class StoredImages(StoredRecords):
     """The images of an ingest folder (memory-mapped), with the parts of a split folder."""
 
-    table: StoredTable
     pixels: NDArray[np.uint16]
     masks: NDArray[np.uint8] | None
     intensity: Intensity
@@ -42,27 +42,9 @@ class StoredImages:
                    masks=_masks(ingested), intensity=load_intensity(ingested),
                    spacing=None if spacing is None else tuple(spacing))
 
-    def __len__(self) -> int:
-        return len(self.pixels)
-
-    @property
-    def schema(self) -> TableSchema:
-        """Of the listing's modelled columns."""
-        return self.table.schema
-
-    def entities(self) -> NDArray[np.int64]:
-        """Opaque patients, int64 [n]."""
-        return self.table.entities()
-
-    def rows_of(self, part: str) -> NDArray[np.bool_]:
-        """One bool per image: it is in ``part``."""
-        return self.table.rows_of(part)
-
     def images(self, rows: str | NDArray[np.bool_] | None = None) -> Images:
         """The images of a part (its name), or under a mask, or all of them, read into memory."""
-        if rows is None:
-            rows = np.ones(len(self), dtype=bool)
-        chosen = self.rows_of(rows) if isinstance(rows, str) else rows
+        chosen = self.chosen(rows)
         return Images(pixels=np.array(self.pixels[chosen]),
                       masks=None if self.masks is None else np.array(self.masks[chosen]),
                       table=self.table.read(chosen), entities=self.entities()[chosen])

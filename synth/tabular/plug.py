@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from synth.contract import Contract
+from synth.domain import demo_contract
 from synth.errors import UserError
 from synth.progress import Progress, Silent
 from synth.seeds import derive
@@ -47,13 +48,10 @@ class TabularPlug:
         return examine(contract, progress=progress)
 
     def demo(self) -> Path:
-        """Write the demo's table beside its contract, which comes with a checkout of the source."""
+        """Write the demo's table beside its contract."""
         from synth.tabular.demo import FOLDER, materialise
 
-        contract = Path(__file__).resolve().parents[2] / FOLDER.parent / "cps.yaml"
-        if not contract.is_file():
-            raise UserError("the demo's contract is not there", where=str(contract),
-                            todo="run the demo from a checkout of the source")
+        contract = demo_contract("cps.yaml")
         materialise(contract.parent / FOLDER.name)
         return contract
 
