@@ -15,9 +15,10 @@ from synth.contract.model import (
     Sum,
     Task,
     Training,
+    Unit,
 )
 
 __all__ = [
     "Budget", "Column", "Constraint", "Contract", "FixedCombinations", "IdentifierPolicy", "Inequality",
-    "Limit", "Privacy", "Role", "Split", "Sum", "Task", "Training",
+    "Limit", "Privacy", "Role", "Split", "Sum", "Task", "Training", "Unit",
 ]

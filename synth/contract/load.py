@@ -15,8 +15,8 @@ The rest are ``customProperties`` called ``synthesis.*`` (:data:`synth.contract.
 
 * contract: ``domain``, ``licence``, ``k`` (below 10: ``{limit, reason}``), ``split {train, holdout,
   reference}``, ``training {recipe, maxRows, effort, options}``, ``gates {gate: {key: {limit, reason}}}``,
-  ``budget {epsilon, delta}``, ``rows``, ``maxAttempts``, ``pixels`` (:mod:`synth.contract.pixels`),
-  ``traffic`` (:mod:`synth.contract.traffic`);
+  ``budget {epsilon, delta, unit, contributions, totalEpsilon, totalDelta}``, ``rows``, ``maxAttempts``,
+  ``pixels`` (:mod:`synth.contract.pixels`), ``traffic`` (:mod:`synth.contract.traffic`);
 * schema: ``entity``, ``target``, ``task``, ``conditions [column]``, ``constraints`` (a list of
   ``inequality {low, high, strict}``, ``fixedCombinations [column]``, ``sum {total, parts}``);
 * column: ``role``, ``privacy``, ``values``, ``missingCodes``, ``decimals``, ``boundsConfirmed``,
@@ -87,7 +87,7 @@ def _contract(notes: Notes, digest: str) -> Contract:
         conditions=about.texts("conditions") or (), constraints=sections.constraints(notes, about),
         k=k, k_reason=k_reason, split=sections.split(notes, settings),
         training=sections.training(notes, settings, RECIPES.get(domain, "")),
-        limits=sections.limits(notes, settings), budget=sections.budget(notes, settings),
+        limits=sections.limits(notes, settings), budget=sections.budget(notes, settings, shared="entity" in about),
         rows=settings.whole("rows", None, 1),
         max_attempts=settings.whole("maxAttempts", 3, 1, 100) or 3,
         retention_until=_retention(notes, data), reviewers=_reviewers(data.get("team")),

@@ -129,12 +129,28 @@ class Limit:
     line: int = 0
 
 
+class Unit(StrEnum):
+    """Whose presence in the table a privacy budget hides."""
+
+    ENTITY = "entity"  # all rows of a person, household, driver
+    ROW = "row"  # one row, however many a person has
+
+
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Budget:
-    """Differential-privacy budget asked for (accounted in a later release; a run that asks for it is refused)."""
+    """Differential-privacy budget of one release, for adding or removing one ``unit``.
+
+    ``contributions`` is the most rows of one unit that are used; the rest are left out, at random.
+    ``total_epsilon`` and ``total_delta`` bound all releases of the same source together (the ledger keeps
+    count of them); ``None`` where the contract names no total.
+    """
 
     epsilon: float
     delta: float
+    unit: Unit = Unit.ENTITY
+    contributions: int = 1
+    total_epsilon: float | None = None
+    total_delta: float | None = None
     line: int = field(default=0, compare=False)
 
 

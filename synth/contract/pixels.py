@@ -10,10 +10,11 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Any
 
+from synth.contract.networks import Network, networks
 from synth.contract.settings import Notes, Settings
 
 _KEYS = ("file", "mask", "maskClasses", "size", "channels", "bits", "modality", "unit", "window", "flips", "manifest",
-         "pattern", "eachFileIsAPatient", "release")
+         "pattern", "eachFileIsAPatient", "release", "networks")
 MOST_PIXELS = 512 * 512  # of one generated image or volume
 SIDE = (16, 512)
 
@@ -50,6 +51,7 @@ class Pixels:
     pattern: str | None = None  # where columns stand in a path, e.g. "{label}/{patient}_*.png"
     each_file_is_a_patient: bool = False  # asserted by a person where no column names the patient
     release: Format = Format.PNG
+    networks: tuple[Network, ...] = ()  # a user's own, in which images are judged, too
     line: int = field(default=0, compare=False)
 
     @property
@@ -102,6 +104,8 @@ def pixels(notes: Notes, settings: Settings) -> Pixels | None:
         notes.add("'mask' and 'maskClasses' belong together", place, "give both or neither")
     else:
         said["mask_classes"] = classes
+    if "networks" in found:
+        said["networks"] = networks(notes, (*place, "networks"), found["networks"], notes.document.path.parent)
     for key in ("manifest", "pattern"):
         text = str(found.get(key) or "")
         if text.startswith(("/", "~")) or ".." in text.split("/") or "\\" in text:
@@ -110,6 +114,8 @@ def pixels(notes: Notes, settings: Settings) -> Pixels | None:
         return None
     if len(said["size"]) == 3 and said.get("channels", 1) != 1:
         notes.add("a volume has one channel", (*place, "channels"), "use channels: 1")
+    if len(said["size"]) == 3 and said.get("networks"):
+        notes.add("networks judge images, not volumes", (*place, "networks"), "remove them")
     if len(said["size"]) == 3 and said.get("release", Format.PNG) is not Format.NIFTI:
         notes.add("volumes are released as nifti", (*place, "release"), "add `release: nifti`")
     return Pixels(**said) if len(notes.problems) == before else None

@@ -15,6 +15,7 @@ from synth.contract.model import (
     Split,
     Sum,
     Training,
+    Unit,
 )
 from synth.contract.settings import Notes, Settings
 
@@ -107,21 +108,55 @@ def limits(notes: Notes, settings: Settings) -> tuple[Limit, ...]:
     return tuple(changed)
 
 
-def budget(notes: Notes, settings: Settings) -> Budget | None:
-    """The differential-privacy budget."""
+def budget(notes: Notes, settings: Settings, *, shared: bool) -> Budget | None:
+    """The differential-privacy budget; ``shared``: rows share entities. Delta is judged where units are counted."""
     value, place = settings.get("budget")
     if value is None:
         return None
-    found = notes.keys(place, value, ("epsilon", "delta"), "'synthesis.budget'")
-    numbers = {k: notes.number((*place, k), found.get(k), f"{k!r} of the budget") for k in ("epsilon", "delta")}
-    epsilon, delta = numbers["epsilon"], numbers["delta"]
-    if epsilon is None or delta is None:
-        return None
-    if epsilon <= 0 or not 0 < delta < 1:
+    keys = ("epsilon", "delta", "unit", "contributions", "totalEpsilon", "totalDelta")
+    found = notes.keys(place, value, keys, "'synthesis.budget'")
+    before = len(notes.problems)
+    epsilon, delta = (notes.number((*place, k), found.get(k), f"{k!r} of the budget") for k in ("epsilon", "delta"))
+    if epsilon is not None and delta is not None and (epsilon <= 0 or not 0 < delta < 1):
         notes.add("the budget needs epsilon above 0 and delta between 0 and 1", place,
                   "e.g. {epsilon: 3, delta: 1.0e-6}")
+    unit = found.get("unit", Unit.ENTITY.value)
+    if unit not in list(Unit):
+        notes.add("unknown 'unit' of the budget", (*place, "unit"), f"write {' or '.join(Unit)}")
+        unit = Unit.ENTITY.value
+    most = found.get("contributions", 1)
+    if isinstance(most, bool) or not isinstance(most, int) or most < 1:
+        notes.add("'contributions' must be a whole number, 1 or more", (*place, "contributions"),
+                  "say how many rows of one unit may be used at most")
+    elif most > 1 and (unit == Unit.ROW or not shared):
+        notes.add("more than one contribution of a unit that is a single row", (*place, "contributions"),
+                  "remove it, or name the entity (`synthesis.entity`) and use unit entity")
+    elif shared and unit == Unit.ENTITY and "contributions" not in found:
+        notes.add("the budget does not say how many rows of one entity may be used", place,
+                  "add `contributions: N`: an entity with more rows keeps N of them, drawn at random")
+    total_epsilon, total_delta = _totals(notes, place, found, epsilon, delta)
+    if len(notes.problems) > before or epsilon is None or delta is None:
         return None
-    return Budget(epsilon=float(epsilon), delta=float(delta), line=notes.document.line(place))
+    return Budget(epsilon=float(epsilon), delta=float(delta), unit=Unit(unit), contributions=most,
+                  total_epsilon=total_epsilon, total_delta=total_delta, line=notes.document.line(place))
+
+
+def _totals(notes: Notes, place: Place, found: dict[str, Any], epsilon: float | None, delta: float | None
+            ) -> tuple[float | None, float | None]:
+    """What all releases of the source may spend together; both or neither."""
+    given = [key for key in ("totalEpsilon", "totalDelta") if key in found]
+    if not given:
+        return None, None
+    if len(given) == 1:
+        notes.add(f"the budget has {given[0]!r} alone", (*place, given[0]), "give totalEpsilon and totalDelta")
+        return None, None
+    first, second = (notes.number((*place, k), found[k], f"{k!r} of the budget") for k in given)
+    if first is None or second is None or epsilon is None or delta is None:
+        return None, None
+    if first < epsilon or not delta <= second < 1:
+        notes.add("the total of all releases is smaller than the budget of one, or its delta is 1 or more", place,
+                  "raise totalEpsilon and totalDelta, or lower epsilon and delta")
+    return float(first), float(second)
 
 
 def constraints(notes: Notes, about: Settings) -> tuple[Constraint, ...]:

@@ -6,12 +6,12 @@ Used by the ingest stage, which keeps what the readers give back, and by `synth 
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from synth.contract.model import Column, Contract, Training
+from synth.contract.model import Column, Contract, Training, Unit
 from synth.errors import Problems, UserError
 from synth.progress import Progress
 from synth.tabular.readers import LabelReader, Reader, reader_for
@@ -29,6 +29,7 @@ class Scan:
     readers: list[Reader]
     rows: int = 0
     without_entity: int = 0
+    units: set[object] = field(default_factory=set)  # entity keys, kept only where a budget must know their number
 
     @property
     def columns(self) -> list[str]:
@@ -48,6 +49,8 @@ class Scan:
                 if self.contract.entity is not None:
                     key = entity_key(batch.column(len(arrays)))
                     self.without_entity += key.null_count
+                    if self.contract.budget is not None:
+                        self.units.update(pc.unique(key.drop_null()).to_pylist())
                     arrays, schema = [*arrays, key], schema.append(pa.field(ENTITY, key.type))
                 self.rows += batch.num_rows
                 step.update(min(self.rows, total))
@@ -65,7 +68,20 @@ class Scan:
             found.append(UserError(f"{self.without_entity} of {self.rows} rows have no entity key "
                                    f"({self.contract.entity!r})", where=where,
                                    todo="fill it at the source, or leave these rows out"))
-        return found
+        return found + self._budget()
+
+    def _budget(self) -> list[UserError]:
+        """A delta that would let somebody's whole record out is none."""
+        budget = self.contract.budget
+        if budget is None:
+            return []
+        by_row = budget.unit is Unit.ROW or self.contract.entity is None
+        units = self.rows if by_row else len(self.units)
+        if budget.delta < 1 / max(1, units):
+            return []
+        return [UserError(f"the delta of the budget is not below 1 / {units}, the number of "
+                          f"{'rows' if by_row else 'entities'}: such a promise is kept by publishing one of them whole",
+                          where=at_line(self.contract, budget.line), todo="lower it, e.g. to a tenth of that")]
 
 
 def entity_key(array: pa.Array) -> pa.Array:

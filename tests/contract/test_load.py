@@ -12,7 +12,7 @@ import yaml
 from hypothesis import given
 from hypothesis import strategies as st
 
-from synth.contract import FixedCombinations, IdentifierPolicy, Inequality, Privacy, Role, Sum, Task
+from synth.contract import Budget, FixedCombinations, IdentifierPolicy, Inequality, Privacy, Role, Sum, Task
 from synth.contract.load import load, loads
 from synth.contract.marks import parse
 from synth.errors import Problems, UserError
@@ -81,7 +81,8 @@ def test_everything_that_can_be_said_arrives() -> None:
         {"property": "synthesis.split", "value": {"train": 0.5, "holdout": 0.25, "reference": 0.25}},
         {"property": "synthesis.training", "value": {"recipe": "r", "maxRows": 10, "effort": 0.5, "options": {"a": 1}}},
         {"property": "synthesis.gates", "value": {"fidelity": {"c2st": {"limit": 0.7, "reason": "a pilot"}}}},
-        {"property": "synthesis.budget", "value": {"epsilon": 3, "delta": "1e-6"}},
+        {"property": "synthesis.budget", "value": {"epsilon": 3, "delta": "1e-6", "contributions": 4,
+                                                    "totalEpsilon": 30, "totalDelta": 1e-5}},
         {"property": "synthesis.rows", "value": 77}, {"property": "synthesis.maxAttempts", "value": 9},
         {"property": "synthesis.licence", "value": "CC0"}, {"property": "acme.owner", "value": "somebody else's"},
     ]) + """
@@ -99,7 +100,7 @@ team: {members: [{username: ada, role: privacy reviewer}, {username: bob, role: 
     assert contract.limit("fidelity", "c2st", 0.6) == 0.7
     assert contract.limits[0].reason == "a pilot"
     assert contract.training.options == (("a", 1),) and contract.training.max_rows == 10
-    assert contract.budget is not None and contract.budget.delta == 1e-6
+    assert contract.budget == Budget(epsilon=3.0, delta=1e-6, contributions=4, total_epsilon=30.0, total_delta=1e-5)
     assert contract.retention_until == date(2026, 3, 28)
     assert contract.reviewers == ("ada",)
     assert contract.split.holdout == 0.25 and contract.licence == "CC0"
@@ -177,6 +178,18 @@ def test_a_generated_identifier() -> None:
     (with_settings("contract", k=1), "2 or more", 20),
     (with_settings("contract", split={"train": 0.9, "holdout": 0.2, "reference": 0.2}), "together 1", 20),
     (with_settings("contract", budget={"epsilon": -1, "delta": 0.1}), "epsilon above 0", 20),
+    (with_settings("contract", budget={"epsilon": 0, "delta": 0.1}), "epsilon above 0", 20),
+    (with_settings("contract", budget={"epsilon": 1, "delta": 0}), "delta between 0 and 1", 20),
+    (with_settings("contract", budget={"epsilon": ".inf", "delta": 1e-6}), "'epsilon' of the budget must be", 20),
+    (with_settings("contract", budget={"epsilon": 1}), "'delta' of the budget must be a number", 20),
+    (with_settings("contract", budget={"epsilon": 1, "delta": 1e-6, "unit": "cell"}), "unknown 'unit'", 20),
+    (with_settings("contract", budget={"epsilon": 1, "delta": 1e-6, "contributions": 0}), "1 or more", 20),
+    (with_settings("contract", budget={"epsilon": 1, "delta": 1e-6, "contributions": 1.5}), "whole number", 20),
+    (with_settings("contract", budget={"epsilon": 1, "delta": 1e-6, "contributions": 2}), "a single row", 20),
+    (with_settings("contract", budget={"epsilon": 1, "delta": 1e-6, "totalEpsilon": 2}), "alone", 20),
+    (with_settings("contract", budget={"epsilon": 3, "delta": 1e-6, "totalEpsilon": 2, "totalDelta": 1e-5}),
+     "smaller than the budget of one", 20),
+    (with_settings("contract", budget={"epsilon": 3, "delta": 1e-6, "total": 2}), "unknown key 'total'", 20),
     (with_settings("contract", rows=0), "1 or more", 20),
     (with_settings("contract", domain="tabluar"), "did you mean 'tabular'", 20),
     (with_settings("contract", training={"maxRow": 5}), "did you mean 'maxRows'", 20),

@@ -56,3 +56,16 @@ def test_a_category_with_as_many_values_as_rows(tmp_path: Path, rows: int) -> No
     path = table(tmp_path, "a,b\n" + "".join(f"1,{SECRET}{i}\n" for i in range(rows)))
     (problem,) = check(contract(path, column("a", "integer"), column("b", "string")))
     assert "a different label in every row" in str(problem) and SECRET not in str(problem)
+
+
+def test_a_delta_of_one_over_n_or_more_is_no_promise(tmp_path: Path) -> None:
+    """100 rows of 25 people: what counts is the unit whose presence the budget hides."""
+    path = table(tmp_path, "a,p\n" + "".join(f"{i},{i // 4}\n" for i in range(100)))
+
+    def about_delta(delta: float, **more: object) -> bool:
+        agreed = contract(path, column("a", "integer"), column("p", "string", role="identifier"), entity="p",
+                          top={"budget": {"epsilon": 1, "delta": delta, "contributions": 4, **more}})
+        return any("delta of the budget" in str(p) for p in check(agreed))
+
+    assert about_delta(0.04) and not about_delta(0.039)
+    assert about_delta(0.039, unit="row", contributions=1) and not about_delta(0.0099, unit="row", contributions=1)
