@@ -13,15 +13,18 @@ from collections.abc import Callable
 from validators.attacks.base import Attack, View
 from validators.attacks.classifier import Classifier
 from validators.attacks.density import Domias, GenLRA
-from validators.attacks.distance import ClosestRecord, ClosestRecordDifference, LocalCount
+from validators.attacks.distance import ClosestRecord, ClosestRecordCalibrated, LocalCount, NeighbourRatio
+from validators.attacks.stacked import DistanceClassifier
 
 ATTACKS: dict[str, Callable[[int], Attack]] = {
     "closest record": ClosestRecord,
-    "closest record, calibrated": ClosestRecordDifference,
+    "closest record, calibrated": ClosestRecordCalibrated,
+    "neighbour ratio": NeighbourRatio,
     "local count": LocalCount,
     "density ratio": Domias,
     "likelihood gain": GenLRA,
     "classifier": Classifier,
+    "classifier on distances": DistanceClassifier,
 }
 
 __all__ = ["ATTACKS", "Attack", "View"]

@@ -8,6 +8,8 @@ from typing import Protocol
 
 import numpy as np
 
+NEIGHBOURS = 25  # searched once for all attacks that look at distances
+
 
 @dataclass(frozen=True)
 class View:
@@ -46,3 +48,10 @@ def nearest(table: View, records: View, count: int, name: str) -> np.ndarray:
     from validators.diversity import neighbour_distances
 
     return records.remember(f"{name}/{count}", lambda: neighbour_distances(table.points, records.points, count))
+
+
+def least_distance(reference: View, synthetic: View) -> float:
+    """A floor for distances, so that rows which coincide keep a finite logarithm: the 1 % quantile of positive ones."""
+    distances = nearest(reference, synthetic, NEIGHBOURS, "reference")
+    positive = distances[distances > 0]
+    return float(np.quantile(positive, 0.01)) if len(positive) else 1e-3

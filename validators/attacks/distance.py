@@ -4,9 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from validators.attacks.base import View, nearest
-
-NEIGHBOURS = 25  # searched once for all attacks of this module
+from validators.attacks.base import NEIGHBOURS, View, least_distance, nearest
 
 
 class ClosestRecord:
@@ -25,21 +23,44 @@ class ClosestRecord:
         return -nearest(self.synthetic, records, NEIGHBOURS, "synthetic")[:, 0]
 
 
-class ClosestRecordDifference:
-    """The same, calibrated by the distance to the closest reference row (GAN-Leaks, calibrated)."""
+class ClosestRecordCalibrated:
+    """The same, calibrated by the distance to the closest reference row (GAN-Leaks, CCS 2020).
+
+    The paper subtracts errors of reconstruction; distances are compared by their logarithms here, because how far
+    the closest row lies grows with how isolated a record is.
+    """
 
     def __init__(self, seed: int) -> None:
         pass
 
-    def fit(self, reference: View, synthetic: View) -> ClosestRecordDifference:
+    def fit(self, reference: View, synthetic: View) -> ClosestRecordCalibrated:
         """Keep both tables."""
         self.reference, self.synthetic = reference, synthetic
+        self.least = least_distance(reference, synthetic)
         return self
 
     def score(self, records: View) -> np.ndarray:
         """float64 (rows,)."""
-        return (nearest(self.reference, records, NEIGHBOURS, "reference")[:, 0]
-                - nearest(self.synthetic, records, NEIGHBOURS, "synthetic")[:, 0])
+        near = nearest(self.synthetic, records, NEIGHBOURS, "synthetic")[:, 0]
+        usual = nearest(self.reference, records, NEIGHBOURS, "reference")[:, 0]
+        return np.log(usual + self.least) - np.log(near + self.least)
+
+
+class NeighbourRatio:
+    """Second closest synthetic row over the closest: a copy stands alone (NNDR; a feature of CITADEL's, MIDST 2025)."""
+
+    def __init__(self, seed: int) -> None:
+        pass
+
+    def fit(self, reference: View, synthetic: View) -> NeighbourRatio:
+        """Keep the synthetic rows."""
+        self.synthetic, self.least = synthetic, least_distance(reference, synthetic)
+        return self
+
+    def score(self, records: View) -> np.ndarray:
+        """float64 (rows,)."""
+        near = np.log(nearest(self.synthetic, records, NEIGHBOURS, "synthetic") + self.least)
+        return near[:, min(1, near.shape[1] - 1)] - near[:, 0]
 
 
 class LocalCount:
@@ -55,9 +76,7 @@ class LocalCount:
     def fit(self, reference: View, synthetic: View) -> LocalCount:
         """Keep both tables; the floor of a distance keeps coinciding rows finite."""
         self.reference, self.synthetic = reference, synthetic
-        inner = nearest(reference, synthetic, NEIGHBOURS, "reference")
-        positive = inner[inner > 0]
-        self.least = float(np.quantile(positive, 0.01)) if len(positive) else 1e-3
+        self.least = least_distance(reference, synthetic)
         return self
 
     def score(self, records: View) -> np.ndarray:
