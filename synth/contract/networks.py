@@ -49,7 +49,8 @@ class Network:
     def problem(self) -> UserError | None:
         """What is wrong with the file, if anything."""
         if not self.file.is_file():
-            return UserError("there is no such network", where=str(self.file), todo="correct `file`, beside the contract")
+            return UserError("there is no such network", where=str(self.file),
+                             todo="correct `file`; it is looked for beside the contract")
         found = hashlib.sha256(self.file.read_bytes()).hexdigest()
         if found != self.sha256:
             return UserError("the network's file is not the one that the contract names", where=str(self.file),

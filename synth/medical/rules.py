@@ -56,6 +56,9 @@ def refuse(contract: Contract) -> list[UserError]:
                                         "PatientSex, StationName; names, dates and free text are never read"))
     if (error := unwritable(pixels)) is not None:
         found.append(UserError(error.what, where=where, todo=error.todo))
+    for network in pixels.networks:
+        if (error := network.problem()) is not None:
+            found.append(UserError(error.what, where=f"{contract.path}:{network.line}", todo=error.todo))
     return found + _training(contract) + refuse_table(replace(contract, training=Training()))
 
 

@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from synth.contract.load import loads
+from synth.contract.networks import Network, NetworkKind
 from synth.contract.pixels import Format, Pixels, Window
 from synth.domain import RECIPES, domains, fitting
 from synth.errors import Problems, UserError
@@ -97,3 +98,33 @@ def test_a_domain_gets_the_blocks_it_reads_and_no_others() -> None:
 
 def test_every_domain_has_a_default_recipe() -> None:
     assert set(RECIPES) == set(domains())
+
+
+def test_a_users_networks() -> None:
+    digest = "ab" * 32
+    block = f"{{file: path, size: 64, networks: [{{file: w/i.onnx, sha256: {digest}, kind: inception, side: 75}}]}}"
+    network, = load(block).pixels.networks
+    assert network == Network(file=Path("/x/w/i.onnx"), sha256=digest, kind=NetworkKind.INCEPTION, side=75)
+    assert network.name == "inception-abababab" and network.range == (-1.0, 1.0)
+    assert network.problem() is not None and "no such network" in network.problem().what
+
+
+@pytest.mark.parametrize("item, said", [
+    ("{file: w.pt, sha256: " + "ab" * 32 + "}", "an .onnx file"),
+    ("{file: w.onnx, sha256: short}", "the digest of its file"),
+    ("{file: w.onnx, sha256: " + "ab" * 32 + ", kind: fid}", "unknown kind"),
+    ("{file: w.onnx, sha256: " + "ab" * 32 + ", side: 5}", "'side' of a network"),
+    ("{file: w.onnx, sha256: " + "ab" * 32 + ", range: [1, 0]}", "below its high end"),
+    ("{file: w.onnx, sha256: " + "ab" * 32 + ", range: 3}", "must be a number"),
+    ("{file: w.onnx, sha256: " + "ab" * 32 + ", weights: x}", "unknown key 'weights'"),
+    ("w.onnx", "must be a mapping"),
+    ("{file: w.onnx, sha256: " + "ab" * 32 + "}, {file: v.onnx, sha256: " + "ab" * 32 + "}", "given twice"),
+])
+def test_networks_that_cannot_be_meant(item: str, said: str) -> None:
+    with pytest.raises(Problems, match=said):
+        load(f"{{file: path, size: 64, networks: [{item}]}}")
+
+
+def test_networks_judge_no_volumes() -> None:
+    with pytest.raises(Problems, match="not volumes"):
+        load("{file: path, size: [32, 32, 32], release: nifti, networks: [{file: w.onnx, sha256: " + "ab" * 32 + "}]}")

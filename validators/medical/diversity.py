@@ -7,19 +7,23 @@ kinds of images differ, while slight noise or blur, which fidelity judges, hardl
 from __future__ import annotations
 
 import time
+from collections.abc import Callable
 from dataclasses import dataclass, field
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from synth.contract.networks import NetworkKind
 from synth.medical.evidence import ImageEvidence
 from synth.seeds import derive, generator
 from validators import pictures
 from validators import statistics as st
 from validators.finding import Finding, GateResult, Verdict
 from validators.medical import similarity
-from validators.medical.arms import CLASS_LEAST, MOST, SPACES, Arms, arms, patients, space, too_small
+from validators.medical.arms import CLASS_LEAST, MOST, Arms, arms, patients, space, too_small
 from validators.medical.frechet import LEAST, Axes, moments
+from validators.medical.networks import of_kind, spaces
 from validators.precision import NEIGHBOURS, Neighbourhood, neighbourhood
 
 TITLE = "Diversity"
@@ -91,7 +95,7 @@ def run(evidence: ImageEvidence, limits: Limits) -> GateResult:
     seen = _look(evidence)
     findings = [*_balls(seen, limits), _class_coverage(seen, limits), _modes(evidence, seen, limits),
                 _rank(evidence, seen, limits), _similarity(evidence, seen, limits), _duplicates(evidence, seen, limits),
-                _overview(evidence, seen)]
+                _overview(evidence, seen), *_perceptual(evidence, seen)]
     return GateResult(gate="diversity", title=TITLE, question=QUESTION, findings=tuple(findings), not_tested=NOT_TESTED,
                       seconds=time.monotonic() - start)
 
@@ -229,25 +233,35 @@ def _rank(evidence: ImageEvidence, seen: Seen, limits: Limits) -> Finding:
                   {"synthetic": st.number(float(ranks[0][0])), "real": st.number(float(ranks[1][0]))})
 
 
+Pairwise = Callable[[NDArray[np.uint16], NDArray[np.uint16]], NDArray[Any]]
+
+
+def _pairs(evidence: ImageEvidence, seen: Seen, group: str, partners: int, alike: Pairwise
+           ) -> tuple[NDArray[np.float64], NDArray[np.float64], int]:
+    """Mean of ``alike`` over pairs of a class, synthetic and real, a column a draw; and the synthetic images."""
+    _, real, drawn = seen.rows(group)
+    sides = []
+    for images, rows, weights, name in ((seen.sample.synthetic, drawn, seen.synthetic_weights, "synthetic"),
+                                        (seen.sample.real, real, seen.real_weights, "real")):
+        at = generator(evidence.seed, "medical", "pairs", group, name).permutation(np.flatnonzero(rows))
+        first = np.tile(at, partners)
+        second = np.concatenate([np.roll(at, shift) for shift in range(1, partners + 1)])
+        apart = images.entities[first] != images.entities[second]
+        first, second = first[apart], second[apart]
+        both = weights[first] * weights[second]
+        found = alike(images.pixels[first], images.pixels[second])
+        sides.append((found @ both) / np.maximum(both.sum(axis=0), 1e-9))
+    return sides[0], sides[1], int(drawn.sum())
+
+
 def _similarity(evidence: ImageEvidence, seen: Seen, limits: Limits) -> Finding:
     found, counts = [], []
     for group in seen.groups:
-        _, real, drawn = seen.rows(group)
-        sides = []
-        for images, rows, weights, name in ((seen.sample.synthetic, drawn, seen.synthetic_weights, "synthetic"),
-                                            (seen.sample.real, real, seen.real_weights, "real")):
-            at = generator(evidence.seed, "medical", "pairs", group, name).permutation(np.flatnonzero(rows))
-            first = np.tile(at, PARTNERS)
-            second = np.concatenate([np.roll(at, shift) for shift in range(1, PARTNERS + 1)])
-            apart = images.entities[first] != images.entities[second]
-            first, second = first[apart], second[apart]
-            alike = similarity.structural_similarity(images.pixels[first], images.pixels[second])
-            both = weights[first] * weights[second]
-            sides.append((alike @ both) / np.maximum(both.sum(axis=0), 1e-9))
-            counts.append(int(rows.sum()))
-        found.append(sides[0] - sides[1])
+        drawn, real, count = _pairs(evidence, seen, group, PARTNERS, similarity.structural_similarity)
+        found.append(drawn - real)
+        counts.append(count)
     return _worst("diversity.similarity", "Likeness of pairs of the worst class beyond real pairs", np.array(found),
-                  limits.similarity, seen.groups, counts[::2], "MS-SSIM", 0.0,
+                  limits.similarity, seen.groups, counts, "MS-SSIM", 0.0,
                   f"multi-scale SSIM of pairs within each class, {PARTNERS} partners an image, synthetic less "
                   "untouched; bounds hold for all classes at once (max-statistic); bootstrap by patient",
                   "its images resemble each other too much: the class collapsed")
@@ -280,9 +294,9 @@ def _duplicates(evidence: ImageEvidence, seen: Seen, limits: Limits) -> Finding:
 
 
 def _overview(evidence: ImageEvidence, seen: Seen) -> Finding:
-    """Precision, density, recall and coverage in both spaces, beside what train reaches."""
+    """Precision, density, recall and coverage in every space, beside what train reaches."""
     rows: list[list[str | float | None]] = []
-    for name in SPACES:
+    for name in spaces(evidence):
         fitted = space(evidence, name)
         axes = Axes.fit(fitted.of(seen.sample.train), seen.sample.images, AXES)
         real, drawn, train = (axes.of(fitted.of(s)).astype(np.float32)
@@ -290,11 +304,29 @@ def _overview(evidence: ImageEvidence, seen: Seen) -> Finding:
         for label, found in (("synthetic", neighbourhood(real, drawn)), ("train", neighbourhood(real, train))):
             rows.append([f"{label}, {name}", *_means(found)])
     return Finding(
-        id="diversity.overview", title="Neighbours in both feature spaces", value=None, verdict=Verdict.INFO,
+        id="diversity.overview", title="Neighbours in each feature space", value=None, verdict=Verdict.INFO,
         n=st.rounded(seen.sample.images), method=f"against untouched real images, {NEIGHBOURS} neighbours, {AXES} axes",
-        detail={"pictures": [pictures.table("Neighbours in both feature spaces", [
+        detail={"pictures": [pictures.table("Neighbours in each feature space", [
             "images, features", "precision", "density", "recall", "coverage"], rows)]})
 
 
 def _means(found: Neighbourhood) -> list[str | float | None]:
     return [st.number(float(x.mean())) for x in (found.precision, found.density, found.recall, found.coverage)]
+
+
+def _perceptual(evidence: ImageEvidence, seen: Seen) -> list[Finding]:
+    """LPIPS between pairs of a class, where its network is given: reported beside the same of real pairs."""
+    found = []
+    for network in of_kind(evidence, NetworkKind.LPIPS):
+        rows = []
+        for group in seen.groups:
+            drawn, real, _ = _pairs(evidence, seen, group, 1, network.distances)
+            low, high = st.bounds(float(drawn[0]), drawn[1:])
+            rows.append(pictures.interval_row(group, float(drawn[0]), low, high, float(real[0]), None))
+        found.append(Finding(
+            id=f"diversity.{network.name}", title="LPIPS between pairs of a class", value=None, verdict=Verdict.INFO,
+            n=st.rounded(seen.sample.images),
+            method=f"perceptual distance (Zhang et al. 2018) of a pair an image, within classes; floor: untouched real "
+                   f"pairs; bootstrap by patient. {network.method}", remedy="information only",
+            detail={"pictures": [pictures.intervals("LPIPS between pairs of a class", rows, "LPIPS")]}))
+    return found

@@ -2,7 +2,8 @@
 
 Distances of finite sets are never zero and mostly noise, so they are told as multiples of the floor: what two real sets
 of 100 images differ by. 1 is indistinguishable; 2 means that the synthetic set differs from real patients' images by as
-much again as two such real sets do from each other. Two feature spaces are judged, neither trained against.
+much again as two such real sets do from each other. Two feature spaces are judged, neither trained against, and the
+contract's own networks beside them.
 """
 
 from __future__ import annotations
@@ -15,6 +16,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from synth.contract.networks import NetworkKind
 from synth.medical.evidence import ImageEvidence
 from synth.seeds import derive, generator
 from validators import pictures
@@ -26,6 +28,7 @@ from validators.medical.arms import CLASS_LEAST, MOST, SPACES, Arms, arms, patie
 from validators.medical.features import extractor
 from validators.medical.frechet import LEAST
 from validators.medical.gallery import gallery
+from validators.medical.networks import inception_score, of_kind, spaces
 
 TITLE = "Fidelity"
 QUESTION = "Do the synthetic images look like images of fresh patients of the same population?"
@@ -35,8 +38,9 @@ GAUSSIAN_DRAWS = 100  # bootstrap draws of the Frechet distance: each needs two 
 NOT_TESTED = (f"more than {MOST:,} images a set (fewer of large images)",
               f"classes with fewer than {CLASS_LEAST} images or k patients in a set",
               "whether an image shows what its label says (downstream does)",
-              "anatomy that neither feature space sees, such as laterality or counts of small structures",
-              "Inception Score, LPIPS and FID: their networks are not shipped, no other figure may have their names")
+              "anatomy that no feature space sees, such as laterality or counts of small structures")
+NOT_SHIPPED = "Inception Score, LPIPS and FID: their networks are not shipped, no other figure may have their names " \
+              "(`networks` of the contract's pixels)"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -71,12 +75,14 @@ def run(evidence: ImageEvidence, limits: Limits) -> GateResult:
         return GateResult(gate="fidelity", title=TITLE, question=QUESTION, seconds=time.monotonic() - start,
                           findings=(too_small("fidelity", size, int(limits.minimum_images)),))
     sample = arms(evidence)
-    findings = [*(_kernel(evidence, sample, name, limits) for name in SPACES),
-                *(_frechet(evidence, sample, name, limits) for name in SPACES),
+    judged = spaces(evidence)
+    findings = [*(_kernel(evidence, sample, name, limits) for name in judged),
+                *(_frechet(evidence, sample, name, limits) for name in judged),
                 *_classes(evidence, sample, limits), _intensity(evidence, sample, limits),
                 _spectrum(evidence, sample, limits), *listing.judge(evidence, limits.labels),
-                _separation(evidence, sample)]
-    return GateResult(gate="fidelity", title=TITLE, question=QUESTION, findings=tuple(findings), not_tested=NOT_TESTED,
+                _separation(evidence, sample), *_inception_scores(evidence, sample)]
+    blind = NOT_TESTED if evidence.pixels.networks else (*NOT_TESTED, NOT_SHIPPED)
+    return GateResult(gate="fidelity", title=TITLE, question=QUESTION, findings=tuple(findings), not_tested=blind,
                       seconds=time.monotonic() - start)
 
 
@@ -166,7 +172,9 @@ def _frechet(evidence: ImageEvidence, sample: Arms, name: str, limits: Limits) -
         f"fidelity.frechet.{name}", f"Frechet distance, extrapolated: {kind.title}", ratio, limits.frechet, sample,
         f"Frechet distance on {axes.vectors.shape[1]} principal axes of train, line in 1/n over {frechet.SIZES} sizes "
         f"read at 1/n = 0 (Chong and Forsyth 2020), in units of what two real sets of {kernel.SET} images differ by; "
-        f"bootstrap by patient; floor: {len(again)} resplits. Not an FID: the features are not Inception's",
+        f"bootstrap by patient; floor: {len(again)} resplits. " +
+        (f"FID in the user's network: {kind.method}" if kind.inception else
+         "Not an FID: the features are not Inception's"),
         "train longer, or a larger generator", {"distance": st.number(found.value, 5), "axes": axes.vectors.shape[1],
                                                 "floor_distance": st.number(unit, 5)})
 
@@ -295,3 +303,24 @@ def _separation(evidence: ImageEvidence, sample: Arms) -> Finding:
                "feature spaces, 3 folds that keep patients together. Decides nothing: it also sees differences that no "
                "user of the images would",
         remedy="information only", detail={"pictures": [gallery(sample)]})
+
+
+def _inception_scores(evidence: ImageEvidence, sample: Arms) -> list[Finding]:
+    """Inception Score where a network of that kind says classes: reported, since real images decide what is high."""
+    found = []
+    for network in of_kind(evidence, NetworkKind.INCEPTION):
+        said = [network.probabilities(images) for images in (sample.real, sample.synthetic)]
+        if said[0] is None or said[1] is None:
+            continue
+        weights = _weights(evidence, sample, "inception score")
+        real, drawn = (inception_score(p, w) for p, w in zip((said[0], said[1]), weights, strict=True))
+        low, high = st.bounds(float(drawn[0]), drawn[1:])
+        found.append(Finding(
+            id=f"fidelity.score.{network.name}", title="Inception Score", value=st.number(drawn[0]),
+            low=st.number(low), high=st.number(high), floor=st.number(real[0]), unit="score", direction="at least",
+            n=st.rounded(sample.images), verdict=Verdict.INFO,
+            method=f"exp of the mean divergence of class probabilities (Salimans et al. 2016); floor: untouched real "
+                   f"images; bootstrap by patient. {network.method}. Decides nothing: it never looks at real images",
+            power=f"a change of {st.detectable(st.standard_error(drawn[1:])):.3f} with 80 % power",
+            remedy="information only"))
+    return found

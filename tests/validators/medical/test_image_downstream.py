@@ -34,7 +34,7 @@ def archive():
 def test_fresh_patients_teach_as_well_as_real_ones(archive):
     found = judged(archive)
     ratio = found["downstream.ratio"]  # so few patients and steps may leave it open
-    assert ratio.value is not None and ratio.value > 0.85, ratio
+    assert ratio.value is not None and ratio.value > 0.8, ratio
     assert Verdict.FAIL not in {f.verdict for f in found.values()}
     assert found["downstream.ratio"].detail["pictures"][0]["labels"] == [REAL, SYNTHETIC, MIXED, AUGMENTED, TUNED]
     assert {"downstream.gain.augmented", "downstream.gain.tuned", "downstream.gain.rarest"} <= set(found)
@@ -44,7 +44,8 @@ def test_fresh_patients_teach_as_well_as_real_ones(archive):
 
 def test_permuted_labels_fail(archive):
     found = judged(replace(archive, synthetic=patients.permuted(archive.synthetic, 1)))
-    assert found["downstream.ratio"].verdict is Verdict.FAIL
+    ratio = found["downstream.ratio"]  # two classes: a guess has half of the accuracy and nothing above chance
+    assert ratio.verdict is Verdict.FAIL and ratio.value is not None and ratio.value < 0.5, ratio
     assert found["downstream.mixed"].verdict is Verdict.FAIL
 
 

@@ -3,7 +3,7 @@
 An extractor maps stored pixels to vectors; a :class:`Space` is an extractor with the scaling learned from real
 images. No extractor may be a network that a recipe trained against: distances in such a space flatter the
 generator (Kynkaanniemi et al., "The role of ImageNet classes in Frechet inception distance", ICLR 2023). A Frechet
-distance may be called FID in an Inception space only, which a user would have to bring: see :func:`register`.
+distance may be called FID in an Inception space only, which a user has to bring: :mod:`validators.medical.networks`.
 """
 
 from __future__ import annotations
@@ -30,6 +30,7 @@ class Extractor(Protocol):
     title: str  # for a person; only an Inception network's may say FID
     version: str  # changes whenever the figures would
     method: str  # one sentence: network, weights, input normalisation, resolution
+    inception: bool  # only then may a Frechet distance be called FID
     columns: bool  # True: each feature has a scale of its own; False: one scale for all, as networks' features have
 
     def features(self, pixels: NDArray[np.uint16]) -> NDArray[np.float32]:
@@ -47,7 +48,7 @@ def register(extractor: Extractor) -> Extractor:
 
 def extractor(name: str) -> Extractor:
     """The extractor called ``name``; a :class:`UserError` lists the known ones otherwise."""
-    if not _EXTRACTORS:
+    if name not in _EXTRACTORS:
         from validators.medical.features.efficientnet import EfficientNetLite
         from validators.medical.features.radiomics import Radiomics
 

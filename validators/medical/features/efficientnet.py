@@ -60,6 +60,7 @@ class EfficientNetLite:
     name = "efflite"
     title = "ImageNet features (EfficientNet-Lite0)"
     version = f"1+{DIGEST[:8]}"
+    inception = False
     columns = False
     method = (f"EfficientNet-Lite0 pooled features (1,280; ImageNet weights {DIGEST[:8]}), window mapped to [-1, 1], "
               f"grey repeated to three channels, longer side resized to {' / '.join(str(s) for _, s in SIDES)} "

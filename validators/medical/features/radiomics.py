@@ -29,6 +29,7 @@ class Radiomics:
     name = "radiomics"
     title = "radiomic texture features"
     version = "1"
+    inception = False
     columns = True
     method = ("first-order, histogram, gradient, co-occurrence, band-pass, wavelet and spectral features at the "
               "resolution of the images, each scaled by its spread among real training images")
