@@ -1,8 +1,9 @@
-"""The two things that differ between kinds of storage: putting a folder there, and swapping the index.
+"""What differs between kinds of storage: putting a folder there, swapping the index, adding a file.
 
 A backend knows nothing of releases. ``swap`` is compare-and-swap on one small file: it writes only if the file
 still is what ``read`` gave, which is all the locking a store needs. On a local disk it is a file lock and
-``os.replace``, on S3 a conditional PUT (``If-Match`` / ``If-None-Match: *``), in memory a lock.
+``os.replace``, on S3 a conditional PUT (``If-Match`` / ``If-None-Match: *``), in memory a lock. ``create`` writes a
+file only where there is none, whole or not at all: what is added so is never changed, and of two writers one loses.
 """
 
 from __future__ import annotations
@@ -33,6 +34,9 @@ class Backend(Protocol):
 
     def swap(self, data: bytes, token: str) -> bool:
         """Write the index if its state still is ``token``; False if somebody was faster."""
+
+    def create(self, path: str, data: bytes) -> bool:
+        """Write a new small file, whole; False if there is one already."""
 
     def put(self, folder: Path, files: list[str], to: str, told: Told) -> None:
         """Put ``files`` of ``folder`` below ``to``, in order, where nothing may be yet."""
@@ -86,6 +90,22 @@ class Local:
             _write(temporary, data)
             os.replace(temporary, self.root / INDEX)
             _sync(self.root)
+        return True
+
+    def create(self, path: str, data: bytes) -> bool:
+        final = self.root / path
+        with self._locked():
+            if final.exists():
+                return False
+            final.parent.mkdir(parents=True, exist_ok=True)
+            temporary = final.with_name(f".{final.name}.tmp")  # a killed writer's is overwritten by the next one
+            try:
+                _write(temporary, data)
+                os.replace(temporary, final)
+            except OSError:
+                temporary.unlink(missing_ok=True)
+                raise
+            _sync(final.parent)
         return True
 
     def put(self, folder: Path, files: list[str], to: str, told: Told) -> None:
@@ -170,6 +190,9 @@ class Remote:
     def swap(self, data: bytes, token: str) -> bool:
         raise self._refusal()
 
+    def create(self, path: str, data: bytes) -> bool:
+        raise self._refusal()
+
     def put(self, folder: Path, files: list[str], to: str, told: Told) -> None:
         done = 0
         for name in files:
@@ -211,6 +234,13 @@ class Memory(Remote):
             self.fs.pipe_file(f"{self.root}/{INDEX}", data)
         return True
 
+    def create(self, path: str, data: bytes) -> bool:
+        with _memory_lock:
+            if self.fs.exists(f"{self.root}/{path}"):
+                return False
+            self.fs.pipe_file(f"{self.root}/{path}", data)
+        return True
+
     def _create(self, source: Path, target: str) -> None:
         if self.fs.exists(target):
             raise FileExistsError
@@ -232,14 +262,21 @@ class S3(Remote):
         return sync(self.fs.loop, answer["Body"].read), str(answer["ETag"])
 
     def swap(self, data: bytes, token: str) -> bool:
+        return self._put_if(INDEX, data, token)
+
+    def create(self, path: str, data: bytes) -> bool:
+        return self._put_if(path, data, "")
+
+    def _put_if(self, path: str, data: bytes, token: str) -> bool:
+        """A conditional PUT: over the state ``token``, or where there is nothing."""
         condition = {"IfMatch": token} if token else {"IfNoneMatch": "*"}
-        bucket, key, _ = self.fs.split_path(f"{self.root}/{INDEX}")
+        bucket, key, _ = self.fs.split_path(f"{self.root}/{path}")
         try:
             self.fs.call_s3("put_object", Bucket=bucket, Key=key, Body=data, ContentType="application/json",
                             **condition)
         except FileNotFoundError:
             if token:
-                return False  # somebody removed the index
+                return False  # somebody removed the file
             raise UserError("there is no such bucket", where=self.url,
                             todo="create it, or correct the address") from None
         except OSError as error:

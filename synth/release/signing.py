@@ -180,7 +180,7 @@ def signing_key(home: Path | None = None) -> SigningKey:
         return SigningKey(read_private(_read(Path(named)), named))
     folder = key_home(home)
     path = folder / "signing.pem"
-    with _locked(folder):
+    with locked(folder):
         if not path.exists():
             _make(folder)
     if path.stat().st_mode & 0o077:
@@ -207,7 +207,8 @@ def _make(folder: Path) -> None:
 
 
 @contextmanager
-def _locked(folder: Path) -> Iterator[None]:
+def locked(folder: Path) -> Iterator[None]:
+    """Hold the key home's lock; a :class:`UserError` if the folder cannot be made or written."""
     try:
         folder.mkdir(mode=0o700, parents=True, exist_ok=True)
         lock = os.open(folder / ".lock", os.O_RDWR | os.O_CREAT, 0o600)

@@ -2,6 +2,8 @@
 
     STORE/index.json                 what exists: reserved and published versions
     STORE/NAME/VERSION/...           immutable releases
+    STORE/.ledger/SOURCE/N.json      what was let out about whom (:mod:`synth.release.ledger`)
+    STORE/.statements/NAME/VERSION/N.json   what people decided (:mod:`synth.release.desk`)
 
 A version is *reserved* in the index, then the files are put in place (data, then manifest, then signature), and
 last its entry turns *published*. Readers look at published entries only, so they see a whole release or none.
@@ -30,6 +32,7 @@ from synth.workspace import now
 
 READABLE = ("file", "local", "memory", "s3", "s3a", "gs", "gcs", "abfs", "abfss", "az", "http", "https")
 GIVE_UP_AFTER = timedelta(days=7)  # a reservation this old belongs to nobody
+MAX_SERIES, MAX_MEMBER_BYTES = 100_000, 1 << 20
 _TRIES = 60
 T = TypeVar("T")
 
@@ -155,6 +158,36 @@ class Store:
         """A file of a release for reading; ``FileNotFoundError`` if it is not there."""
         with storage(self.url):
             return self._backend.open(f"{name}/{version}/{path}")
+
+    def series(self, folder: str) -> list[bytes]:
+        """The files ``folder/00000001.json`` and so on, up to the first number that is missing."""
+        found: list[bytes] = []
+        with storage(self.url):
+            while len(found) < MAX_SERIES:
+                try:
+                    with self._backend.open(f"{folder}/{len(found) + 1:08d}.json") as file:
+                        data = file.read(MAX_MEMBER_BYTES + 1)
+                except FileNotFoundError:
+                    return found
+                if len(data) > MAX_MEMBER_BYTES:
+                    raise VerificationError("an entry is larger than any is",
+                                            where=f"{self.url}/{folder}/{len(found) + 1:08d}.json")
+                found.append(data)
+        raise VerificationError("there are more entries than any store has", where=f"{self.url}/{folder}")
+
+    def extend(self, folder: str, number: int, data: bytes) -> bool:
+        """Add file ``number`` (from 1) of a series; False if somebody was faster. Nothing is ever overwritten."""
+        with storage(self.url):
+            return self._backend.create(f"{folder}/{number:08d}.json", data)
+
+    def mark(self, name: str, version: str, **facts: Any) -> None:
+        """Note ``facts`` in a published release's index entry, for lists; what counts is signed elsewhere."""
+        def change(entries: list[dict[str, Any]]) -> None:
+            for entry in entries:
+                if (entry["name"], entry["version"], entry["state"]) == (name, version, PUBLISHED):
+                    entry.update(facts)
+
+        self._update(change)
 
     def _give_up_old(self) -> None:
         oldest = (datetime.now(UTC) - GIVE_UP_AFTER).strftime("%Y-%m-%dT%H:%M:%SZ")
