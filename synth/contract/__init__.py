@@ -1,6 +1,7 @@
 """The contract: the only file a user writes."""
 
 from synth.contract.model import (
+    Approver,
     Budget,
     Column,
     Constraint,
@@ -16,9 +17,10 @@ from synth.contract.model import (
     Task,
     Training,
     Unit,
+    Waiver,
 )
 
 __all__ = [
-    "Budget", "Column", "Constraint", "Contract", "FixedCombinations", "IdentifierPolicy", "Inequality",
-    "Limit", "Privacy", "Role", "Split", "Sum", "Task", "Training", "Unit",
+    "Approver", "Budget", "Column", "Constraint", "Contract", "FixedCombinations", "IdentifierPolicy", "Inequality",
+    "Limit", "Privacy", "Role", "Split", "Sum", "Task", "Training", "Unit", "Waiver",
 ]

@@ -16,7 +16,9 @@ The rest are ``customProperties`` called ``synthesis.*`` (:data:`synth.contract.
 * contract: ``domain``, ``licence``, ``k`` (below 10: ``{limit, reason}``), ``split {train, holdout,
   reference}``, ``training {recipe, maxRows, effort, options}``, ``gates {gate: {key: {limit, reason}}}``,
   ``budget {epsilon, delta, unit, contributions, totalEpsilon, totalDelta}``, ``rows``, ``maxAttempts``,
-  ``pixels`` (:mod:`synth.contract.pixels`), ``traffic`` (:mod:`synth.contract.traffic`);
+  ``pixels`` (:mod:`synth.contract.pixels`), ``traffic`` (:mod:`synth.contract.traffic`), ``source``,
+  ``approvals``, ``approvers [{name, key}]``, ``waivers [{finding, name, reason, expires}]``
+  (:mod:`synth.contract.desk`);
 * schema: ``entity``, ``target``, ``task``, ``conditions [column]``, ``constraints`` (a list of
   ``inequality {low, high, strict}``, ``fixedCombinations [column]``, ``sum {total, parts}``);
 * column: ``role``, ``privacy``, ``values``, ``missingCodes``, ``decimals``, ``boundsConfirmed``,
@@ -31,7 +33,7 @@ from datetime import date
 from pathlib import Path
 from typing import Any
 
-from synth.contract import odcs, rules, sections
+from synth.contract import desk, odcs, rules, sections
 from synth.contract.columns import parse_column
 from synth.contract.marks import Place, parse, read
 from synth.contract.model import Column, Contract, Task
@@ -75,6 +77,7 @@ def _contract(notes: Notes, digest: str) -> Contract:
     description = data.get("description") if isinstance(data.get("description"), dict) else {}
     k, k_reason = sections.k(notes, settings)
     domain = settings.text("domain", "tabular") or "tabular"
+    approvals, approvers = desk.approvals(notes, settings)
     contract = Contract(
         name=_named(notes, data, "name" if "name" in data else "id", _NAME, "letters, digits, '.', '_' and '-'"),
         version=_named(notes, data, "version", _VERSION, "e.g. \"1.0.0\", in quotes"),
@@ -91,7 +94,9 @@ def _contract(notes: Notes, digest: str) -> Contract:
         rows=settings.whole("rows", None, 1),
         max_attempts=settings.whole("maxAttempts", 3, 1, 100) or 3,
         retention_until=_retention(notes, data), reviewers=_reviewers(data.get("team")),
-        pixels=pixels(notes, settings), traffic=traffic(notes, settings), raw=data)
+        source_name=desk.source(notes, settings), approvals=approvals, approvers=approvers,
+        waivers=desk.waivers(notes, settings), pixels=pixels(notes, settings),
+        traffic=traffic(notes, settings), raw=data)
     rules.check(notes, contract, about, data)
     if notes.problems:
         raise Problems(notes.problems)

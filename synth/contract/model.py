@@ -155,6 +155,25 @@ class Budget:
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
+class Approver:
+    """A person whose signature can make a release visible."""
+
+    name: str
+    key: str  # name of their public key, sha256:<hex>
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Waiver:
+    """A finding that does not pass, and that a person takes upon themselves until a day."""
+
+    finding: str  # its id
+    name: str  # of the person
+    reason: str
+    expires: date  # the last day on which it holds
+    line: int = field(default=0, compare=False)
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
 class Split:
     """Shares of entities in the three disjoint parts."""
 
@@ -201,6 +220,10 @@ class Contract:
     budget: Budget | None = None
     max_attempts: int = 3  # trainings counted against this contract digest before a person must act
     retention_until: date | None = None
+    source_name: str | None = None  # declared name of the source whose ledger counts its releases
+    approvals: int = 0  # signatures of people that a release needs before it is visible
+    approvers: tuple[Approver, ...] = ()
+    waivers: tuple[Waiver, ...] = ()
     reviewers: tuple[str, ...] = ()
     licence: str = ""
     purpose: str = ""
@@ -214,6 +237,11 @@ class Contract:
             if column.name == name:
                 return column
         raise KeyError(name)
+
+    @property
+    def ledger(self) -> str:
+        """The name of the ledger that counts this contract's releases."""
+        return self.source_name or self.name
 
     @property
     def modelled(self) -> tuple[Column, ...]:
