@@ -61,7 +61,7 @@ def _try(listing: Listing, progress: Progress) -> tuple[list[tuple[str, str]], i
     with progress.step("try to read images", max(len(chosen), 1)) as step:
         for done, i in enumerate(chosen):
             row = listing.rows[i]
-            made = prepare((row.files, row.mask), listing.root, listing.contract.pixels, intensity)
+            made = prepare(row.source, listing.root, listing.contract.pixels, intensity)
             if isinstance(made, Refusal):
                 quarantined.append((row.files[0], made.code))
             step.update(done + 1)
@@ -95,6 +95,9 @@ def _notes(listing: Listing, quarantined: list[tuple[str, str]], tried: int) -> 
     if several := classes_of_patients(listing):
         note(f"{several} patients have images of more than one class",
              "right if the label is of the image; if it is of the patient, correct the labels")
+    if listing.framed:
+        note(f"{listing.framed} files hold several frames; each frame is an image of its own",
+             "nothing; for one volume a file, say three sides of `size`")
     if listing.capped:
         note(f"{listing.capped} images are of patients above 89; their age is kept as 90", "nothing; the law asks it")
     if pixels.flips and any(c.tag in _SIDES for c in contract.columns):

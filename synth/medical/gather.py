@@ -26,6 +26,9 @@ from synth.medical.rules import refuse
 from synth.progress import Progress, Silent
 
 
+MOST_FRAMES = 10_000  # a header may claim any number; reading says what is wrong with the file
+
+
 def make(contract: Contract, *, progress: Progress | None = None) -> Listing:
     """Everything the contract's archive lists. :class:`Problems` with all that is wrong with it."""
     return _Maker(contract, progress or Silent()).make()
@@ -61,6 +64,8 @@ class _Maker:
         headers = self._headers(rows)
         if self.pixels.volumetric:
             rows = self._volumes(rows, headers, pattern)
+        else:
+            rows = [replace(row, frame=frame) for row in rows for frame in self._frames(row, headers)]
         rows = [self._told(row, headers.get(row.files[0])) for row in rows]
         if not rows and not self.refused and not self.problems:
             self.problems.append(UserError("no image is listed", where=self.where, todo="check pattern and manifest"))
@@ -70,7 +75,8 @@ class _Maker:
         return Listing(contract=self.contract, root=self.root, rows=tuple(rows), refused=tuple(self.refused),
                        counts=dict(self.counts),
                        modalities=len({h.modality for n, h in headers.items() if h.modality and n in used}),
-                       capped=sum(h.capped for n, h in headers.items() if n in used))
+                       capped=sum(h.capped for n, h in headers.items() if n in used),
+                       framed=sum(row.frame == 0 for row in rows))
 
     def _manifest(self) -> pa.Table | None:
         if self.pixels.manifest is None:
@@ -217,6 +223,11 @@ class _Maker:
             return replace(row, readable=not is_dicom(self.root / row.files[0]))
         return replace(row, cells={**row.cells, **{name: header.facts[tag] for name, tag in self.tags.items()
                                                    if tag in header.facts}})
+
+    def _frames(self, row: Row, headers: dict[str, Header]) -> list[int | None]:
+        """The frames of a row's file that are images of their own; ``[None]``: the file is one image."""
+        header = headers.get(row.files[0])
+        return [None] if header is None or header.frames <= 1 else [*range(min(header.frames, MOST_FRAMES))]
 
     def _volumes(self, rows: list[Row], headers: dict[str, Header], pattern: Pattern | None) -> list[Row]:
         """Slices of one series become one row; localizers are left out, a folder with several series is refused."""

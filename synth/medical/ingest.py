@@ -82,7 +82,7 @@ def _read_all(listing: Listing, pixels: Pixels, intensity: Intensity, cache: Cac
     """(row, cache key) of the images kept, and (file, reason code) of the others."""
     settings = settings_digest(pixels)
     keys = [_key(listing, row, settings) for row in listing.rows]
-    new = {key: (row.files, row.mask) for key, row in zip(keys, listing.rows, strict=True) if cache.code(key) is None}
+    new = {key: row.source for key, row in zip(keys, listing.rows, strict=True) if cache.code(key) is None}
     with progress.step("read the images", max(len(new), 1)) as step:
         bad = 0
         work = partial(prepare, root=listing.root, pixels=pixels, intensity=intensity)
@@ -115,6 +115,8 @@ def _key(listing: Listing, row: Row, settings: bytes) -> bytes:
         except OSError:
             digest.update(b"unreadable")
         digest.update(b"/")
+    if row.frame is not None:
+        digest.update(f"frame {row.frame}".encode())
     return digest.digest()
 
 

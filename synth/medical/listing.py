@@ -14,6 +14,7 @@ from synth.contract import Contract
 from synth.records.listing import in_memory, keyed
 
 RECORDS = "images"
+Source = tuple[tuple[str, ...], str | None, int | None]  # files of an image, its mask, its frame in both
 
 
 @dataclass(frozen=True)
@@ -24,6 +25,12 @@ class Row:
     mask: str | None
     cells: dict[str, str]
     readable: bool = True  # False: a DICOM file whose header already says that it is none
+    frame: int | None = None  # from 0: the image is one of several frames of its file (and of its mask's)
+
+    @property
+    def source(self) -> Source:
+        """What has to be read."""
+        return self.files, self.mask, self.frame
 
 
 @dataclass(frozen=True)
@@ -37,6 +44,7 @@ class Listing:
     counts: dict[str, int] = field(default_factory=dict)  # of files passed over, by reason
     modalities: int = 0  # different ones in the headers
     capped: int = 0  # ages above 89
+    framed: int = 0  # files whose frames are images of their own
 
     @property
     def tried(self) -> int:
@@ -52,10 +60,11 @@ class Listing:
         return [row.cells.get(name) for row in self.rows]
 
     def patients(self) -> list[str]:
-        """A key of each row's patient; rows without one, and rows of a contract without patients, have their own."""
+        """A key of each row's patient; without one, or without patients in the contract, every file has its own."""
         name = self.contract.entity
         keys = [None] * len(self.rows) if name is None else self.column(name)
-        return [f"\0{i}" if key is None or not key.strip() else key for i, key in enumerate(keys)]
+        return [f"\0{row.files[0]}" if key is None or not key.strip() else key
+                for row, key in zip(self.rows, keys, strict=True)]
 
     @contextlib.contextmanager
     def source(self, entities: list[str] | None = None) -> Iterator[Contract]:

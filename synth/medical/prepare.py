@@ -10,22 +10,22 @@ from synth.contract.pixels import Pixels
 from synth.medical.cache import Prepared
 from synth.medical.files import Refusal, fit_size, mask_fits, read
 from synth.medical.intensity import Intensity
+from synth.medical.listing import Source
 
 
-def prepare(names: tuple[tuple[str, ...], str | None], root: Path, pixels: Pixels, intensity: Intensity
-            ) -> Prepared | Refusal:
+def prepare(source: Source, root: Path, pixels: Pixels, intensity: Intensity) -> Prepared | Refusal:
     """One image, read and brought to the stored form; a refusal if it cannot be judged.
 
-    ``names``: its file, or the files of its series, and its mask, relative to ``root``.
+    ``source``: its file, or the files of its series, its mask, relative to ``root``, and its frame.
     """
-    files, mask_file = names
+    files, mask_file, frame = source
     paths = [(root / name).resolve() for name in files]
-    loaded = read(paths if len(paths) > 1 else paths[0], pixels)
+    loaded = read(paths if len(paths) > 1 else paths[0], pixels, frame=frame)
     if isinstance(loaded, Refusal):
         return loaded
     mask = None
     if mask_file is not None:
-        labels = read((root / mask_file).resolve(), pixels, mask=True)
+        labels = read((root / mask_file).resolve(), pixels, mask=True, frame=frame)
         if isinstance(labels, Refusal):
             return labels
         if (misfit := mask_fits(loaded, labels)) is not None:

@@ -14,6 +14,8 @@ from synth.errors import Problems, UserError
 from synth.medical import ingest as room
 from synth.medical import workers
 from synth.medical.cache import Cache, Prepared
+from synth.medical.check import examine
+from synth.medical.gather import make
 from synth.medical.ingest import ingest
 from synth.medical.intensity import as_float
 from synth.medical.stored import StoredImages, read_images, write_images
@@ -381,3 +383,54 @@ def test_what_nobody_confirmed_stops_before_anything_is_read(folder, out):
         run(contract(folder, columns, pattern="{label}/{patient}_{age}.png"), out)
     assert "bounds of column 'age' are not confirmed" in error.value.render()
     assert not list(out.iterdir())
+
+
+def framed(path, first, frames=3):
+    """A DICOM file of several frames, each another picture."""
+    from pydicom import dcmread
+
+    data = dcmread(dicom(path, number=first, RescaleIntercept="0", RescaleSlope="1"))
+    planes = [picture(100 * first + at, data.Rows).astype(data.pixel_array.dtype) for at in range(frames)]
+    data.NumberOfFrames, data.PixelData = frames, np.stack(planes).tobytes()
+    data.save_as(path, enforce_file_format=True)
+    return planes
+
+
+def test_each_frame_of_a_file_is_an_image_of_its_patient(folder, out):
+    planes = [framed(folder / "ring" / f"{i:02d}.dcm", i) for i in range(12)]
+    dicom(folder / "ring" / "plain.dcm", number=30, RescaleIntercept="200")
+    columns = {"file": IDENTIFIER, "patient": {**IDENTIFIER, "tag": "PatientID"}, "label": LABEL}
+    wanted = contract(folder, columns, pattern="{label}/*", size=planes[0][0].shape[0], window=[0, 255], more={
+        "k": {"limit": 2, "reason": "a small test"}})
+    listing = make(wanted)
+    assert [row.frame for row in listing.rows] == [0, 1, 2] * 12 + [None] and listing.framed == 12
+    assert any("12 files hold several frames" in note.what for note in examine(wanted).notes)
+    record = run(wanted, out)
+    stored = StoredImages.open(out)
+    assert record["images"] == 37 and record["patients"] == 13 and not record["quarantined"]
+    entities = stored.entities()
+    assert [len(set(entities[3 * i : 3 * i + 3].tolist())) for i in range(12)] == [1] * 12
+    shown = stored.pixels[:36, 0].astype(float).reshape(12, 3, -1)
+    assert all(np.corrcoef(shown[i, at], planes[i][at].ravel())[0, 1] > 0.99 for i in (0, 5) for at in range(3))
+
+
+def test_frames_of_a_file_are_one_patient_where_each_file_is_one(folder, out):
+    for i in range(12):
+        framed(folder / "ring" / f"{i:02d}.dcm", i)
+    wanted = contract(folder, {"file": IDENTIFIER, "label": LABEL}, pattern="{label}/*", entity=None, size=32,
+                      window=[0, 255], eachFileIsAPatient=True, more={"k": {"limit": 2, "reason": "a small test"}})
+    assert run(wanted, out)["patients"] == 12
+
+
+def test_a_header_that_claims_too_many_frames_is_put_aside(folder, out):
+    from pydicom import dcmread
+
+    for i in range(30):
+        framed(folder / "ring" / f"{i:02d}.dcm", i, frames=2)
+    data = dcmread(folder / "ring" / "03.dcm")
+    data.NumberOfFrames = 3
+    data.save_as(folder / "ring" / "03.dcm")
+    columns = {"file": IDENTIFIER, "patient": {**IDENTIFIER, "tag": "PatientID"}, "label": LABEL}
+    run(contract(folder, columns, pattern="{label}/*", size=32, window=[0, 255],
+                 more={"k": {"limit": 2, "reason": "a small test"}}), out)
+    assert put_aside(out) == {"ring/03.dcm": "truncated"}

@@ -33,7 +33,7 @@ CODES: Mapping[str, str] = {  # reason code -> what to do
     "too-large": "more bytes or pixels than are decoded: shrink it first",
     "modality": "another modality than the contract says: take it out, or correct `modality`",
     "colour": "colour where the contract says one channel: convert it, or say `channels: 3`",
-    "multi-frame": "several frames in a file for one image: list its frames as files, or say three sides of `size`",
+    "multi-frame": "several frames in a file for one image, or fewer than its header says: save its frames as files",
     "dimensions": "a volume for a contract of images, or the reverse: correct `size`",
     "not-finite": "pixels that are not numbers: fill them at the source",
     "constant": "all pixels are equal inside the window: take it out, or correct `window`",

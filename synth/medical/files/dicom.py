@@ -43,8 +43,8 @@ _DEFLATED, _RLE = "1.2.840.10008.1.2.1.99", "1.2.840.10008.1.2.5"
 def read_dicom(path: Path, pixels: Pixels, *, mask: bool, tags: Sequence[str], frame: int | None) -> Loaded:
     """The image, volume or mask of one file; :class:`Refused` otherwise.
 
-    A file of several frames is a volume where the contract says three sides. For a contract of images it is
-    refused unless ``frame`` (from 0) picks one: a row of the listing is one image.
+    A file of several frames is a volume where the contract says three sides; in a contract of images each frame is
+    an image, which ``frame`` (from 0) picks.
     """
     data = open_dicom(path)
     count = _check(data, pixels, mask)
@@ -54,7 +54,7 @@ def read_dicom(path: Path, pixels: Pixels, *, mask: bool, tags: Sequence[str], f
         raise Refused("multi-frame")
     if frame is not None and not 0 <= frame < count:
         raise Refused("multi-frame")
-    stored = _decode(data, count)[frame or 0]
+    stored = _decode(data, count, frame)[0]
     values = _values(stored, data, pixels, frame or 0, mask)
     found, notes = facts(data, tags)
     return Loaded(values=values, intensity=intensity_of(pixels), spacing=_in_plane(data, frame or 0), facts=found,
@@ -191,13 +191,13 @@ def _first_fragment(data: FileDataset) -> bytes:
     return next(iter(generate_fragments(source)), b"")
 
 
-def _decode(data: FileDataset, count: int) -> NDArray[Any]:
-    """Stored samples [frames, rows, columns(, samples)]; YBR becomes RGB."""
+def _decode(data: FileDataset, count: int, frame: int | None = None) -> NDArray[Any]:
+    """Stored samples [frames, rows, columns(, samples)], of one ``frame`` or of all; YBR becomes RGB."""
     from pydicom.pixels import pixel_array
 
-    found = pixel_array(data)
+    found = pixel_array(data, index=frame)
     shape = (int(data.Rows), int(data.Columns))
-    whole = (count, *shape) + found.shape[-1:] * (int(data.get("SamplesPerPixel") or 1) > 1)
+    whole = (count if frame is None else 1, *shape) + found.shape[-1:] * (int(data.get("SamplesPerPixel") or 1) > 1)
     return found.reshape(whole)
 
 
