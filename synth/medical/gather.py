@@ -25,7 +25,6 @@ from synth.medical.pattern import Pattern
 from synth.medical.rules import refuse
 from synth.progress import Progress, Silent
 
-
 MOST_FRAMES = 10_000  # a header may claim any number; reading says what is wrong with the file
 
 
