@@ -44,8 +44,25 @@ class Domain(Protocol):
     def ingest(self, contract: Contract, out: Path, *, progress: Progress) -> dict[str, Any]:
         """Read the private data against the contract into the domain's working form."""
 
-    def split(self, contract: Contract, ingested: Path, out: Path, *, seed: int) -> dict[str, Any]:
-        """Decide train, holdout and reference, disjoint by entity."""
+    def split(self, contract: Contract, ingested: Path, out: Path, *, seed: int,
+              earlier: Sequence[tuple[Path, Path]] = ()) -> dict[str, Any]:
+        """Decide train, holdout and reference, disjoint by entity.
+
+        ``earlier``: (ingest, split) folders of runs of the same source that were published. Where a domain can, who
+        was held out by them is held out again.
+        """
+
+    def people(self, contract: Contract, ingested: Path, split: Path) -> tuple[str, dict[str, Any]]:
+        """What is counted ("people", "rows", "images", ...), and names of those in each part, uint64 arrays.
+
+        Names are the same whenever the same people come again. They are private: the ledger keys them.
+        """
+
+    def together(self, evidence: Any, releases: Sequence[Path]) -> Any:
+        """The evidence with earlier releases (their folders, verified) joined to the synthetic set.
+
+        ``None`` where a domain cannot; a :class:`UserError` where these releases cannot be read as this one.
+        """
 
     def fit(self, contract: Contract, ingested: Path, split: Path, out: Path, *, seed: int, device: str,
             progress: Progress) -> dict[str, Any]:

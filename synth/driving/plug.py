@@ -70,6 +70,9 @@ class DrivingPlug(RecordsPlug):
 
         return StoredScenes.open(ingested, split)
 
+    def traces(self, stored: StoredScenes) -> NDArray[np.floating]:
+        return stored.states
+
     def read(self, stored: StoredScenes, rows: NDArray[np.bool_]) -> Scenes:
         return stored.scenes(rows)
 

@@ -37,6 +37,11 @@ class StoredScenes(StoredRecords):
         """Nothing is read but headers and small files."""
         return cls(folder=ingested, table=StoredTable.open(ingested, split), shape=load_shape(ingested))
 
+    @property
+    def states(self) -> NDArray[np.floating]:
+        """The states of all scenes, memory-mapped, scenes first."""
+        return _mapped(self.folder, "states")
+
     def scenes(self, rows: str | NDArray[np.bool_] | None = None) -> Scenes:
         """The scenes of a part (its name), or under a mask, or all of them, read into memory."""
         chosen = self.chosen(rows)

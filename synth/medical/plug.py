@@ -69,6 +69,9 @@ class MedicalPlug(RecordsPlug):
 
         return StoredImages.open(ingested, split)
 
+    def traces(self, stored: StoredImages) -> NDArray[np.uint16]:
+        return stored.pixels
+
     def read(self, stored: StoredImages, rows: NDArray[np.bool_]) -> Images:
         return stored.images(rows)
 

@@ -72,6 +72,10 @@ class RecordsPlug(ABC):
               progress: Progress) -> int:
         """Files and listing into ``folder`` in the contract's release formats; returns the number of files."""
 
+    @abstractmethod
+    def traces(self, stored: Any) -> NDArray[Any]:
+        """The array, records first, by whose bytes the same record is known again in another run."""
+
     # -- the verbs ----------------------------------------------------------------------------------------
 
     def check(self, contract: Contract) -> list[UserError]:
@@ -85,8 +89,26 @@ class RecordsPlug(ABC):
         stored = StoredTable.open(ingested)
         return stored.reader()(), stored.schema
 
-    def split(self, contract: Contract, ingested: Path, out: Path, *, seed: int) -> dict[str, Any]:
-        """Train, holdout and reference, disjoint by entity."""
+    def people(self, contract: Contract, ingested: Path, split: Path) -> tuple[str, dict[str, NDArray[np.uint64]]]:
+        """Records by what is in them, since what links them to a person differs from one ingest to the next."""
+        from synth.tabular.evidence import PARTS
+        from synth.tabular.people import digest
+
+        stored = self.stored(ingested, split)
+        traces = self.traces(stored)
+        found = {}
+        for part in PARTS:
+            rows = np.flatnonzero(stored.rows_of(part))
+            found[part] = np.array([digest(np.ascontiguousarray(traces[i]).tobytes()) for i in rows], np.uint64)
+        return self.records, found
+
+    def together(self, evidence: Any, releases: Sequence[Path]) -> Any:
+        """Not for these records yet: what a release holds is not what the gates look at."""
+        return None
+
+    def split(self, contract: Contract, ingested: Path, out: Path, *, seed: int,
+              earlier: Sequence[tuple[Path, Path]] = ()) -> dict[str, Any]:
+        """Train, holdout and reference, disjoint by entity; earlier runs are not looked at."""
         from synth.tabular.stored import split_by_entity
 
         return split_by_entity(contract, ingested, out, seed)

@@ -23,6 +23,8 @@ from synth.contract.model import Contract, Role
 from synth.errors import Problems, UserError
 from synth.progress import Progress, Silent
 from synth.seeds import generator
+from synth.tabular.people import FILE as PEOPLE
+from synth.tabular.people import names_of
 from synth.tabular.readers import LabelReader, Reader
 from synth.tabular.readers.dates import to_unit
 from synth.tabular.scan import ENTITY, Scan, open_scan, refuse
@@ -35,7 +37,8 @@ SPOOL_BYTES = 64 << 20  # held before a row group is written
 
 
 def ingest(contract: Contract, out: Path, *, progress: Progress) -> dict[str, Any]:
-    """Read the contract's data into ``out``: ``table.parquet``, ``schema.json``, ``entities.npy``.
+    """Read the contract's data into ``out``: ``table.parquet``, ``schema.json``, ``entities.npy``, and
+    ``people.npy`` (:mod:`synth.tabular.people`) where the contract has an entity key.
 
     Returns a value-free record: rows, entities and, per column, role, missing share and folded categories.
     Raises :class:`~synth.errors.Problems` with everything that is wrong with the data.
@@ -48,8 +51,10 @@ def ingest(contract: Contract, out: Path, *, progress: Progress) -> dict[str, An
         _write_spool(scan, spool, progress)
         if problems := scan.problems():
             raise Problems(problems)
-        entities = _entities(contract, spool, scan.rows)
+        entities, names = _entities(contract, spool, scan.rows)
         np.save(out / "entities.npy", entities)
+        if names is not None:
+            np.save(out / PEOPLE, names)
         finished = [finish(r, lambda r=r: _column(spool, r.column.name), entities, contract.k)
                     for r in scan.readers]
         schema = TableSchema(columns=tuple(f.schema for f in finished))
@@ -142,15 +147,19 @@ def _column(spool: Path, name: str) -> pa.ChunkedArray:
     return pq.read_table(spool, columns=[name]).column(0)
 
 
-def _entities(contract: Contract, spool: Path, rows: int) -> np.ndarray:
-    """Opaque codes 0..E-1, one per row, in an order that says nothing about the order of the rows."""
+def _entities(contract: Contract, spool: Path, rows: int) -> tuple[np.ndarray, np.ndarray | None]:
+    """Opaque codes 0..E-1, one per row, in an order that says nothing about the order of the rows; a name per code."""
+    names: np.ndarray | None = None
     if contract.entity is None:
         codes = np.arange(rows)
     else:
         encoded = _column(spool, ENTITY).combine_chunks().dictionary_encode()
         codes = encoded.indices.to_numpy().astype(np.int64)
+        names = names_of(encoded.dictionary.to_pylist())
     order = generator(0, "entities", contract.digest).permutation(int(codes.max()) + 1)
-    return order[codes].astype(np.int64)
+    if names is not None:
+        names = names[np.argsort(order)]  # of code order[c]: that of dictionary entry c
+    return order[codes].astype(np.int64), names
 
 
 @dataclass(frozen=True)

@@ -68,11 +68,25 @@ class TabularPlug:
         stored = StoredTable.open(ingested)
         return stored.reader()(), stored.schema
 
-    def split(self, contract: Contract, ingested: Path, out: Path, *, seed: int) -> dict[str, Any]:
-        """Train, holdout and reference, disjoint by entity and stratified by the target."""
+    def split(self, contract: Contract, ingested: Path, out: Path, *, seed: int,
+              earlier: Sequence[tuple[Path, Path]] = ()) -> dict[str, Any]:
+        """Train, holdout and reference, disjoint by entity and stratified by the target; known people keep theirs."""
         from synth.tabular.stored import split_by_entity
 
-        return split_by_entity(contract, ingested, out, seed)
+        return split_by_entity(contract, ingested, out, seed, earlier)
+
+    def people(self, contract: Contract, ingested: Path, split: Path) -> tuple[str, dict[str, np.ndarray]]:
+        """By the entity key, or rows by what is in them."""
+        from synth.tabular.people import people
+        from synth.tabular.stored import StoredTable
+
+        return people(StoredTable.open(ingested, split))
+
+    def together(self, evidence: TableEvidence, releases: Sequence[Path]) -> TableEvidence:
+        """The synthetic rows of earlier releases joined to the present ones, in the present working form."""
+        from synth.tabular.union import together
+
+        return together(evidence, releases, FRAME_ROWS)
 
     def fit(self, contract: Contract, ingested: Path, split: Path, out: Path, *, seed: int, device: str,
             progress: Progress) -> dict[str, Any]:
@@ -137,10 +151,11 @@ class TabularPlug:
         everything = np.ones(len(synthetic), dtype=bool)
         drawn = sample_entities(np.arange(len(synthetic)), everything, FRAME_ROWS, derive(seed, "frame", "synthetic"))
         batches["synthetic"] = synthetic.reader()
+        model = Released(fitted / "model")
         return TableEvidence(
             contract=contract, schema=stored.schema, train=frames["train"], holdout=frames["holdout"],
             reference=frames["reference"], synthetic=synthetic.read(drawn), entities=owners, seed=seed,
-            sample_again=_Sampler(fitted / "model"), totals=totals, batches=batches)
+            sample_again=model.draw, likelihood=model.likelihood, totals=totals, batches=batches)
 
     def check_output(self, contract: Contract, out: Path) -> None:
         """The file must end in .parquet or .csv and its folder exist."""
@@ -188,19 +203,29 @@ class TabularPlug:
         return draft(source, name)
 
 
-class _Sampler:
-    """``sample_again`` of the evidence: loads the released model when first asked."""
+class Released:
+    """The released model, loaded when a gate first asks: ``sample_again`` and ``likelihood`` of the evidence."""
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
         self._generator: TableGenerator | None = None
 
-    def __call__(self, rows: int, seed: int) -> pd.DataFrame:
+    @property
+    def generator(self) -> TableGenerator:
+        """The generator, private."""
         if self._generator is None:
             from synth.tabular.generator import TableGenerator
 
             self._generator = TableGenerator.load(self.folder)
-        return self._generator.sample(rows, seed=seed)
+        return self._generator
+
+    def draw(self, rows: int, seed: int) -> pd.DataFrame:
+        """Fresh rows."""
+        return self.generator.sample(rows, seed=seed)
+
+    def likelihood(self, frame: pd.DataFrame) -> np.ndarray | None:
+        """Log-likelihood of rows, if the model has one."""
+        return self.generator.log_likelihood(frame)
 
 
 PLUG: Domain = TabularPlug()

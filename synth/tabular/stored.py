@@ -15,7 +15,7 @@ import pyarrow.parquet as pq
 
 from synth.contract.model import Contract
 from synth.seeds import generator
-from synth.split import assign
+from synth.split import LEFT_OUT, assign
 from synth.tabular.evidence import PARTS
 from synth.tabular.schema import TableSchema
 
@@ -144,13 +144,28 @@ def _frame(batch: pa.RecordBatch, names: list[str], schema: TableSchema) -> pd.D
     return pd.DataFrame(columns, index=pd.RangeIndex(batch.num_rows))
 
 
-def split_by_entity(contract: Contract, ingested: Path, out: Path, seed: int) -> dict[str, Any]:
-    """Write each row's part (``parts.npy``), disjoint by entity and stratified by the target; counts of each part."""
+def split_by_entity(contract: Contract, ingested: Path, out: Path, seed: int,
+                    earlier: Sequence[tuple[Path, Path]] = ()) -> dict[str, Any]:
+    """Write each row's part (``parts.npy``), disjoint by entity and stratified by the target; counts of each part.
+
+    Who has a part from an ``earlier`` run ((ingest, split) folders) keeps it: held out once, held out for good, so that
+    there stay people whom no release was trained on.
+    """
+    from synth.tabular.people import known_parts
+
     stored = StoredTable.open(ingested)
     entities, strata = stored.entities(), None
     if contract.target is not None and contract.target in stored.schema.names:
         strata = stored.read(columns=[contract.target])[contract.target].to_numpy()
-    parts = assign(entities, strata, contract.split, seed)
+    kept: dict[str, Any] = {}
+    if earlier and len(known := np.unique(entities[(before := known_parts(stored, earlier)) != LEFT_OUT])):
+        parts, new = before, ~np.isin(entities, known)
+        parts[new] = assign(entities[new], None if strata is None else strata[new], contract.split, seed)
+        first = np.full(int(entities.max()) + 1, LEFT_OUT, np.uint8)
+        np.minimum.at(first, entities, parts)  # all rows of an entity together, in train if one was
+        parts, kept = first[entities], {"kept": len(known), "runs": len(earlier)}
+    else:
+        parts = assign(entities, strata, contract.split, seed)
     np.save(out / "parts.npy", parts)
-    return {"rows": {name: int((parts == i).sum()) for i, name in enumerate(PARTS)},
+    return {**kept, "rows": {name: int((parts == i).sum()) for i, name in enumerate(PARTS)},
             "entities": {name: len(np.unique(entities[parts == i])) for i, name in enumerate(PARTS)}}
