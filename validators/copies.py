@@ -134,10 +134,12 @@ def near_key(binning: Binning) -> Callable[[pd.DataFrame], np.ndarray]:
     return key
 
 
-def copies(evidence: TableEvidence, significance: float, exact_margin: float, near_margin: float) -> list[Finding]:
+def copies(evidence: TableEvidence, significance: float, exact_margin: float, near_margin: float, *,
+           identity: str = "leakage.copies", sampled: bool = True) -> list[Finding]:
     """Exact copies over all rows and near copies on the sampled frames, each over all single rows and over rare ones.
 
-    The two share ``significance`` (half each), so that it is the chance of a false alarm of exact or near copies.
+    Without ``sampled`` near copies are looked for in all synthetic rows, too. The two share ``significance`` (half
+    each), so that it is the chance of a false alarm of exact or near copies.
     """
     whole = all(evidence.total(p) == len(getattr(evidence, p)) for p in ("train", "holdout"))
     binning = Binning.fit(evidence.reference, evidence.schema, NEAR_BINS, 100_000)
@@ -145,11 +147,12 @@ def copies(evidence: TableEvidence, significance: float, exact_margin: float, ne
         ("exact", row_hashes, Rarity(evidence.reference, evidence.schema, Exact.fit(
             evidence.reference, evidence.schema)), evidence.all_rows, whole, exact_margin, "every row hashed"),
         ("near", near_key(binning), Rarity(evidence.reference, evidence.schema, binning),
-         lambda part: iter([getattr(evidence, part)]), True, near_margin,
+         lambda part: iter([getattr(evidence, part)]) if sampled or part != "synthetic" else evidence.all_rows(part),
+         True, near_margin,
          f"numbers rounded to {NEAR_BINS} reference quantiles, labels and missing cells exact"))
     findings = []
     for kind, key, rarity, rows, people, margin, method in kinds:
-        drawn = evidence.total("synthetic") if kind == "exact" else len(evidence.synthetic)
+        drawn = evidence.total("synthetic") if kind == "exact" or not sampled else len(evidence.synthetic)
         keyed = {p: _keyed(rows(p), key, rarity, drawn) for p in ("train", "holdout", "reference", "synthetic")}
         entities = dict(evidence.entities) if people else {}
         everybody = compare({p: h for p, (h, _) in keyed.items()}, entities, seed=evidence.seed)
@@ -157,7 +160,7 @@ def copies(evidence: TableEvidence, significance: float, exact_margin: float, ne
         few = compare({p: h[r & (p != "reference")] for p, (h, r) in keyed.items()},
                       {p: e[keyed[p][1]] for p, e in entities.items() if p in keyed}, seed=evidence.seed)
         enough = everybody.synthetic_rows >= SYNTHETIC_MINIMUM and everybody.fresh_rows >= REAL_MINIMUM
-        name, title = f"leakage.copies.{kind}", f"{kind.capitalize()} copies of single training rows"
+        name, title = f"{identity}.{kind}", f"{kind.capitalize()} copies of single training rows"
         findings += [_finding(name, title, everybody, significance / 2, margin, method, enough),
                      _finding(f"{name}.rare", f"{title} that are rare", few, significance / 2, margin,
                               f"{method}; rows that a leak-free table hits with a chance below {CHANCE:g} by a tree of "

@@ -66,7 +66,7 @@ GATES: dict[str, tuple[Gate, ...]] = {
 
 PANELS = {"driving": "validators.driving.leakage.PANEL",
           "medical": "validators.medical.leakage.PANEL",
-          "tabular": "validators.attacks.ATTACKS"}
+          "tabular": "validators.leakage.PANEL"}
 
 
 def gates(domain: str) -> tuple[Gate, ...]:

@@ -21,7 +21,8 @@ class TableEvidence:
     Frames of large tables are seeded samples of at most ``cap`` rows; ``totals`` has the true row counts and
     ``batches[part]()`` iterates over all rows for figures that merge (counts, hashes). ``entities[part]``
     gives one opaque int64 per row of the frame: resample these, not rows. ``sample_again(rows, seed)`` draws
-    a fresh working frame from the released model, or is ``None`` if there is no model to ask.
+    a fresh working frame from the released model, or is ``None`` if there is no model to ask. ``likelihood(frame)``
+    is the model's private log-likelihood of each row (``None`` if it has none).
     """
 
     contract: Contract
@@ -33,6 +34,7 @@ class TableEvidence:
     entities: Mapping[str, np.ndarray]  # keys of PARTS
     seed: int
     sample_again: Callable[[int, int], pd.DataFrame] | None = None
+    likelihood: Callable[[pd.DataFrame], np.ndarray | None] | None = None
     totals: Mapping[str, int] = field(default_factory=dict)  # PARTS and "synthetic"
     batches: Mapping[str, Callable[[], Iterator[pd.DataFrame]]] = field(default_factory=dict)
 

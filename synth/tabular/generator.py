@@ -42,6 +42,9 @@ class Model(Protocol):
     def impute(self, frame: pd.DataFrame, *, seed: int) -> pd.DataFrame:
         """Missing cells filled."""
 
+    def log_likelihood(self, frame: pd.DataFrame) -> np.ndarray | None:
+        """Log-probability of each row, or ``None`` if the model has none."""
+
     def save(self, folder: Path) -> None:
         """Write into a folder."""
 
@@ -139,6 +142,10 @@ class TableGenerator:
                                                        generator(seed, "agree", combination.name))
         made = self.reshape.inverse(held, given=frame)
         return pd.DataFrame({n: frame[n].where(frame[n].notna(), made[n]) for n in self.schema.names})
+
+    def log_likelihood(self, frame: pd.DataFrame) -> np.ndarray | None:
+        """See :meth:`synth.tabular.model.TabularModel.log_likelihood`; of the rows in the form the model sees."""
+        return self.model.log_likelihood(self.reshape.forward(frame[self.schema.names].reset_index(drop=True)))
 
     def _translate(self, where: Conditions) -> tuple[Conditions, bool]:
         """Conditions on the model's columns, and whether some can only be met by moving cells afterwards."""

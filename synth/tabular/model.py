@@ -22,6 +22,7 @@ from synth.seeds import derive, generator
 from synth.tabular import recipes
 from synth.tabular.codec import LabelCodec, TableCodec
 from synth.tabular.conditions import Allowed, Conditions
+from synth.tabular.networks import ConditionalGenerator
 from synth.tabular.numbers import Interval, NumberCodec
 from synth.tabular.players import Network, build_network, build_players
 from synth.tabular.schema import TableSchema
@@ -160,6 +161,30 @@ class TabularModel:
         out = {name: frame[name].reset_index(drop=True).where(~missing[:, i], drawn_frame[name])
                for i, name in enumerate(self.schema.names)}
         return pd.DataFrame(out)
+
+    def log_likelihood(self, frame: pd.DataFrame) -> np.ndarray | None:
+        """Log-probability of each row's tokens, nats, float64 (rows,); ``None`` for a generator without a likelihood.
+
+        A row with a label the model has never seen gets the lowest of the others. Private: it knows train by heart.
+        """
+        if not isinstance(self.network, ConditionalGenerator):
+            return None
+        self.schema.check(frame)
+        known, unseen = frame.copy(), np.zeros(len(frame), bool)
+        for column in self.codec.columns:
+            if isinstance(column, LabelCodec):
+                lost = ~(frame[column.name].isin(column.labels) | (frame[column.name].isna() & column.missing))
+                unseen |= lost.to_numpy()
+                if lost.any() and column.labels:
+                    known[column.name] = frame[column.name].where(~lost, column.labels[0])
+        tokens = self.codec.encode(known, seed=0)[:, self.order]
+        total = np.empty(len(frame))
+        with torch.inference_mode():
+            for start in range(0, len(frame), BATCH):
+                cells = torch.from_numpy(np.ascontiguousarray(tokens[start:start + BATCH])).float().to(self.device)
+                total[start:start + BATCH] = -self.network.losses(cells).sum(1).double().cpu().numpy()
+        total[unseen] = total[~unseen].min() if (~unseen).any() else 0.0
+        return total
 
     def _draw(self, tokens: np.ndarray, given: np.ndarray, allowed: dict[int, Tensor], seed: int) -> np.ndarray:
         """Token matrix in codec order; ``tokens`` and ``given`` are, too."""

@@ -13,7 +13,7 @@ from validators.attacks.base import least_distance
 from validators.attacks.density import Domias, GenLRA
 from validators.encode import Encoding, Features
 from validators.finding import Verdict
-from validators.leakage import by_person
+from validators.membership import by_person
 
 
 @pytest.fixture(scope="module")

@@ -18,14 +18,13 @@ from synth.driving.evidence import SceneEvidence
 from synth.driving.scenes import Scenes
 from synth.seeds import derive, generator
 from synth.tabular.evidence import PARTS
-from validators import statistics as st
 from validators.attacks import ATTACKS, View
 from validators.driving.aligned import match
 from validators.driving.arms import joined, thinned
 from validators.driving.fidelity import summed
 from validators.driving.summaries import Axes
-from validators.finding import Finding, Verdict
-from validators.leakage import Half, by_person, worst_attack
+from validators.finding import Finding
+from validators.membership import Half, Scores, halves, stolen, worst_attack
 from validators.nearness import nearness
 
 SCENES = 2_000  # of members, and synthetic ones, that attacks work with
@@ -54,9 +53,6 @@ def sides(evidence: SceneEvidence) -> tuple[Side, Side]:
     synthetic = thinned(evidence.synthetic, SCENES, rng)
     one, two = (thinned(p, SCENES // 2, rng) for p in (evidence.holdout, evidence.reference))
     return Side(members, one, two, synthetic), Side(members, two, one, synthetic)
-
-
-Scores = list[tuple[str, NDArray[np.float64], NDArray[np.float64]]]  # name, one score a member's scene, one an other's
 
 
 def view(scenes: Scenes, axes: Axes) -> View:
@@ -107,42 +103,27 @@ def _halves(both: tuple[Side, Side], score: Callable[[Side], Scores], seed: int,
     that would be found out. Then what the weather and the density of a recording explain is taken out of the scores,
     because which recordings are in train by chance is no secret of a driver.
     """
-    rng = generator(seed, "membership", "bootstrap", name)
     few = min(len(np.unique(i.entities)) for s in both for i in (s.members, s.others)) < ENTITIES
-    repeated = any(len(np.unique(i.entities)) < len(i) for s in both for i in (s.members, s.others)) and not few
-    readings = (", mean scene", ", best scene") if repeated else ("",)
 
-    def units(scenes: Scenes) -> NDArray[np.int64]:
-        return np.asarray(scenes.entities if few else np.unique(scenes.entities))
+    def adjusted(side: Side) -> Scores:
+        return [(attack, *beyond_conditions(side, members, others)) for attack, members, others in score(side)]
 
-    member_weights = st.entity_weights(units(both[0].members), st.DRAWS, rng)
-    halves = []
-    for side in both:
-        names: list[str] = []
-        members: list[np.ndarray] = []
-        others: list[np.ndarray] = []
-        for attack, of_members, of_others in score(side):
-            if few:
-                of_members, of_others = beyond_conditions(side, of_members, of_others)
-            names += [attack + reading for reading in readings]
-            members += [of_members] if few else by_person(of_members, side.members.entities, repeated)
-            others += [of_others] if few else by_person(of_others, side.others.entities, repeated)
-        halves.append(Half(np.array(members), np.array(others), member_weights,
-                           st.entity_weights(units(side.others), st.DRAWS, rng), tuple(names)))
-    return halves
+    return halves(both, adjusted if few else score, generator(seed, "membership", "bootstrap", name),
+                  people=lambda side: (side.members.entities, side.others.entities),
+                  readings=(", mean scene", ", best scene"), together=not few)
 
 
 def membership(evidence: SceneEvidence, *, auc: float, tpr: float, critic: float, significance: float, margin: float,
                ties: float) -> list[Finding]:
     """Nearness to train (may veto), the worst attack's AUC and share found, and the private model's AUC."""
     both = sides(evidence)
-    halves = _halves(both, lambda side: _black_box(side, evidence.seed), evidence.seed, "scenes")
-    how = f"{len(halves[0].names)} attacks with the synthetic scenes and one untouched part, {_WORDS}, both ways " \
+    panel = _halves(both, lambda side: _black_box(side, evidence.seed), evidence.seed, "scenes")
+    how = f"{len(panel[0].names)} attacks with the synthetic scenes and one untouched part, {_WORDS}, both ways " \
           "averaged; simultaneous 95 % bounds (max-statistic bootstrap by entity); the worst decides"
     found = [
-        replace(worst_attack(halves, "auc", "leakage.membership.auc", "Membership inference, worst attack", auc),
+        replace(worst_attack(panel, "auc", "leakage.membership.auc", "Membership inference, worst attack", auc),
                 method=how),
-        replace(worst_attack(halves, "tpr", "leakage.membership.tpr",
+        replace(worst_attack(panel, "tpr", "leakage.membership.tpr",
                              "Entities found at 1 % false positives, worst attack", tpr), method=how)]
     return [_nearness(evidence, both[0], significance, margin, ties), *found, _critic(evidence, both, critic)]
 
@@ -156,14 +137,12 @@ def _nearness(evidence: SceneEvidence, side: Side, significance: float, margin: 
 
 
 def _critic(evidence: SceneEvidence, both: tuple[Side, Side], limit: float) -> Finding:
-    title = "Membership inference with the private model's score"
     score = evidence.critic
-    if score is None:
-        return Finding(id="leakage.membership.critic", title=title, verdict=Verdict.INFO, value=None,
-                       method="no score was kept: there is none to steal")
-    halves = _halves(both, lambda s: [("model", score(s.members), score(s.others))], evidence.seed, "critic")
-    found = worst_attack(halves, "auc", "leakage.membership.critic", title, limit)
-    return replace(found, method=f"the private model's own score, {_WORDS}; bootstrap by entity. It stays private: "
-                                 "this bounds what its theft would give away",
-                   remedy=st.remedy(found.verdict, "the model knows its training scenes by heart: train shorter, use "
-                                    "more drivers or a smaller model", None, 1, "entities"))
+    found = None if score is None else _halves(
+        both, lambda s: [("model", score(s.members), score(s.others))], evidence.seed, "critic")
+    return stolen(
+        found, limit, title="Membership inference with the private model's score",
+        missing="no score was kept: there is none to steal", people="entities",
+        method=f"the private model's own score, {_WORDS}; bootstrap by entity. It stays private: this bounds what its "
+               "theft would give away",
+        advice="the model knows its training scenes by heart: train shorter, use more drivers or a smaller model")

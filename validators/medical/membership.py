@@ -17,9 +17,9 @@ from synth.seeds import derive, generator
 from validators import statistics as st
 from validators.attacks import ATTACKS, View
 from validators.finding import Finding, Verdict
-from validators.leakage import Half, by_person, worst_attack
 from validators.medical.contrastive import Contrastive
 from validators.medical.correlation import Correlation
+from validators.membership import Half, Scores, halves, stolen, worst_attack
 
 IMAGES = 3_000  # of members, and synthetic ones, that attacks work with
 MEMBERS_PER_OTHER = 3  # more members than others only sharpens the bounds
@@ -46,9 +46,6 @@ def _sides(evidence: ImageEvidence) -> list[_Side]:
     return [_Side(members, parts[i], parts[1 - i], synthetic) for i in (0, 1)]
 
 
-Scores = list[tuple[str, np.ndarray, np.ndarray]]  # name, one score a member's image, one an other's
-
-
 def _black_box(side: _Side, encoder: Contrastive, seed: int) -> Scores:
     """What synthetic images tell, by attack."""
     def view(images: Images) -> View:
@@ -70,20 +67,9 @@ def _black_box(side: _Side, encoder: Contrastive, seed: int) -> Scores:
 
 def _halves(sides: list[_Side], score: Callable[[_Side], Scores], seed: int, name: str) -> list[Half]:
     """Scores by patient with bootstrap weights, one half a side."""
-    rng = generator(seed, "membership", "bootstrap", name)
-    repeated = any(len(np.unique(i.entities)) < len(i) for s in sides for i in (s.members, s.others))
-    readings = (", mean image", ", best image") if repeated else ("",)
-    member_weights = st.entity_weights(np.unique(sides[0].members.entities), st.DRAWS, rng)
-    halves = []
-    for side in sides:
-        names, members, others = [], [], []
-        for attack, of_members, of_others in score(side):
-            names += [attack + reading for reading in readings]
-            members += by_person(of_members, side.members.entities, repeated)
-            others += by_person(of_others, side.others.entities, repeated)
-        halves.append(Half(np.array(members), np.array(others), member_weights,
-                           st.entity_weights(np.unique(side.others.entities), st.DRAWS, rng), tuple(names)))
-    return halves
+    return halves(sides, score, generator(seed, "membership", "bootstrap", name),
+                  people=lambda side: (side.members.entities, side.others.entities),
+                  readings=(", mean image", ", best image"))
 
 
 def membership(evidence: ImageEvidence, encoder: Contrastive, *, auc: float, tpr: float, critic: float,
@@ -97,26 +83,24 @@ def membership(evidence: ImageEvidence, encoder: Contrastive, *, auc: float, tpr
             power=f"nothing can be said below {patients} patients of each part",
             remedy=f"provide enough patients for {patients} in holdout and in reference")]
     sides = _sides(evidence)
-    halves = _halves(sides, lambda side: _black_box(side, encoder, evidence.seed), evidence.seed, "images")
-    how = f"{len(halves[0].names)} attacks with the synthetic images and one untouched part, {_WORDS}, both ways " \
+    panel = _halves(sides, lambda side: _black_box(side, encoder, evidence.seed), evidence.seed, "images")
+    how = f"{len(panel[0].names)} attacks with the synthetic images and one untouched part, {_WORDS}, both ways " \
           "averaged; simultaneous 95 % bounds (max-statistic bootstrap by patient); the worst decides"
     findings = [
-        replace(worst_attack(halves, "auc", "leakage.membership.auc", "Membership inference, worst attack", auc),
+        replace(worst_attack(panel, "auc", "leakage.membership.auc", "Membership inference, worst attack", auc),
                 method=how),
-        replace(worst_attack(halves, "tpr", "leakage.membership.tpr",
+        replace(worst_attack(panel, "tpr", "leakage.membership.tpr",
                              "Patients found at 1 % false positives, worst attack", tpr), method=how)]
     return [*findings, _critic(evidence, sides, critic)]
 
 
 def _critic(evidence: ImageEvidence, sides: list[_Side], limit: float) -> Finding:
-    title = "Membership inference with the private critic"
     score = evidence.critic
-    if score is None:
-        return Finding(id="leakage.membership.critic", title=title, verdict=Verdict.INFO, value=None,
-                       method="no critic was kept: there is none to steal")
-    halves = _halves(sides, lambda s: [("critic", score(s.members), score(s.others))], evidence.seed, "critic")
-    found = worst_attack(halves, "auc", "leakage.membership.critic", title, limit)
-    return replace(found, method=f"the critic's own score (Hayes et al., LOGAN), {_WORDS}; bootstrap by patient. The "
-                                 "critic stays private: this bounds what its theft would give away",
-                   remedy=st.remedy(found.verdict, "the critic knows its training images by heart: train shorter, use "
-                                    "augmentation or more patients", None, 1, "patients"))
+    found = None if score is None else _halves(
+        sides, lambda s: [("critic", score(s.members), score(s.others))], evidence.seed, "critic")
+    return stolen(
+        found, limit, title="Membership inference with the private critic",
+        missing="no critic was kept: there is none to steal", people="patients",
+        method=f"the critic's own score (Hayes et al., LOGAN), {_WORDS}; bootstrap by patient. The critic stays "
+               "private: this bounds what its theft would give away",
+        advice="the critic knows its training images by heart: train shorter, use augmentation or more patients")
