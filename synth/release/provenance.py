@@ -29,7 +29,7 @@ BUILD_TYPE = "urn:synth-pipeline:release:1"
 BUILDER = "urn:synth-pipeline:builder:1"
 
 # What a caller may put into the statement; anything else is a mistake that would be published for ever.
-KNOWN = frozenset({"plan_digest", "gates", "commit", "run", "started", "attempts", "recipe"})
+KNOWN = frozenset({"plan_digest", "gates", "commit", "run", "started", "attempts", "recipe", "ledger", "waivers"})
 _GATE_KEYS = ("gate", "verdict", "limits")
 
 
@@ -70,6 +70,10 @@ def statement(contract: Contract, manifest: Manifest, manifest_digest: str,
         "gates": [{key: gate[key] for key in _GATE_KEYS} for gate in provenance["gates"]],
         "recipe": provenance.get("recipe", contract.training.recipe),
         "attempts": provenance.get("attempts"),
+        "waivers": provenance.get("waivers") or None,
+        "ledger": provenance.get("ledger"),  # the last entry that this release came after
+        "approvals": {"needed": contract.approvals, "keys": [a.key for a in contract.approvers]}
+        if contract.approvals or contract.approvers else None,
         "retentionUntil": manifest.retention_until,
     }
     metadata = {"invocationId": provenance.get("run"), "startedOn": provenance.get("started"),
@@ -106,6 +110,20 @@ def digests(statement: Mapping[str, Any]) -> dict[str, str]:
     if kind != (STATEMENT_TYPE, PREDICATE_TYPE, BUILD_TYPE) or MANIFEST not in found or not plain:
         raise VerificationError("what was signed is not the provenance of a release")
     return found
+
+
+def desk_rules(statement: Mapping[str, Any]) -> tuple[int, tuple[str, ...]]:
+    """How many approvals a (verified) statement asks for, and the names of the keys that count."""
+    try:
+        said = statement["predicate"]["buildDefinition"]["externalParameters"].get("approvals")
+        if said is None:
+            return 0, ()
+        needed, keys = said["needed"], tuple(said["keys"])
+        if type(needed) is int and 0 <= needed <= len(keys) and all(isinstance(key, str) for key in keys):
+            return needed, keys
+    except (KeyError, TypeError, AttributeError):
+        pass
+    raise VerificationError("what was signed does not say who must approve it")
 
 
 def identity(statement: Mapping[str, Any]) -> tuple[str, str]:

@@ -8,6 +8,7 @@ import hashlib
 import json
 import shutil
 from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +19,7 @@ from synth.release import manifest as contents
 from synth.release.backends import copy_file
 from synth.release.card import card
 from synth.release.croissant import croissant
+from synth.release.ledger import Ask, Ledger
 from synth.release.manifest import MANIFEST, PUBLIC_KEY, SIGNATURE, Entry, Manifest
 from synth.release.provenance import statement
 from synth.release.published import LISTING, contract_yaml, listed_files, released
@@ -71,12 +73,15 @@ def assemble(release_dir: Path, *, contract: Contract, shards: Path, report: dic
 
 def publish(release_root: Path, *, contract: Contract, shards: Path, report: dict[str, Any], html: str,
             provenance: Mapping[str, Any], store: str | Path | Store, run: str, keys: Path | None = None,
-            progress: Progress | None = None) -> dict[str, Any]:
+            progress: Progress | None = None, count: Count | None = None) -> dict[str, Any]:
     """Assemble ``release_root/VERSION`` and put it into ``store``; returns name, version, url, manifest_digest, key_id.
 
     Raises :class:`Rejected` unless ``provenance`` has gates and every one of them passed. The same ``run`` never
     publishes twice: a second call returns the version of the first. Whatever goes wrong
     before the last step (the index entry), a reader of the store sees nothing. ``keys`` is another key home.
+
+    With ``count`` the release is counted in its source's ledger: refused if there is no room for it, written down
+    before it becomes visible. A release that needs approvals is put in place and is not given out before it has them.
     """
     _all_passed(provenance)
     opened = store if isinstance(store, Store) else Store(store)
@@ -86,16 +91,29 @@ def publish(release_root: Path, *, contract: Contract, shards: Path, report: dic
         return _result(opened, reservation.published)
     folder = release_root / reservation.version
     try:
+        ledger = None if count is None else Ledger(opened, contract.ledger, keys)
+        after = {}
+        if ledger is not None and count is not None:
+            read = ledger.check(count.ask, declared=contract.source_name is not None)
+            after = {"ledger": {"source": read.source, "sequence": len(read.entries), "digest": read.head}}
         manifest = assemble(folder, contract=contract, shards=shards, report=report, html=html, key=key,
-                            provenance={"run": run, **provenance})
+                            provenance={"run": run, **provenance, **after})
         size = manifest.size + sum((folder / n).stat().st_size for n in (MANIFEST, SIGNATURE))
         with (progress or Silent()).step(f"publish {reservation.name} {reservation.version}", size) as step:
             opened.put(reservation, folder, [f.path for f in manifest.files], step.update)
-        entry = opened.commit(reservation, {
+        digest = sha256_file(folder / MANIFEST)
+        facts: dict[str, Any] = {
             "created": manifest.created, "rows": manifest.rows, "bytes": size, "synthetic": True,
-            "manifest_digest": sha256_file(folder / MANIFEST), "key_id": key.id, "domain": contract.domain,
+            "manifest_digest": digest, "key_id": key.id, "domain": contract.domain,
             "contract_version": contract.version, "retention_until": manifest.retention_until,
-        })
+            "standing": f"waiting for {contract.approvals} approval{'s' if contract.approvals > 1 else ''}"
+            if contract.approvals else "", "waived": len(provenance.get("waivers") or ()),
+        }
+        if ledger is not None and count is not None:
+            facts["ledger"] = ledger.publish(
+                count.ask, declared=contract.source_name is not None, release=reservation.path, manifest_digest=digest,
+                attacks=count.attacks, judged_with=count.judged_with)
+        entry = opened.commit(reservation, facts)
     except BaseException as error:
         with contextlib.suppress(SynthError, OSError):
             opened.give_up(reservation)
@@ -107,10 +125,23 @@ def publish(release_root: Path, *, contract: Contract, shards: Path, report: dic
     return _result(opened, entry)
 
 
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Count:
+    """What the ledger is told of a release."""
+
+    ask: Ask
+    attacks: tuple[Mapping[str, Any], ...] = ()  # the worst that the attacks reached
+    judged_with: tuple[str, ...] | None = None  # manifest digests of the releases that were attacked beside it
+
+
 def _all_passed(provenance: Mapping[str, Any]) -> None:
-    """The last lock: whoever calls, nothing is published that a gate stopped or that none has judged."""
+    """The last lock: whoever calls, nothing is published that a gate stopped or that none has judged.
+
+    A gate that a person waived is one that they answer for: then the signature must say who and why.
+    """
     gates = provenance.get("gates") or []
-    blocking = [f"{gate['gate']} ({gate['verdict']})" for gate in gates if gate["verdict"] != "pass"]
+    allowed = ("pass", "waived") if provenance.get("waivers") else ("pass",)
+    blocking = [f"{gate['gate']} ({gate['verdict']})" for gate in gates if gate["verdict"] not in allowed]
     if blocking or not gates:
         raise Rejected("not published: " + (f"the gates did not all pass: {', '.join(blocking)}" if blocking
                                             else "no gate has judged it"))

@@ -20,6 +20,7 @@ from typing import Any, BinaryIO
 from synth.errors import SynthError, UserError, VerificationError
 from synth.progress import Progress, Silent
 from synth.release.backends import storage
+from synth.release.desk import Release, standing
 from synth.release.manifest import (
     MANIFEST,
     MAX_MANIFEST_BYTES,
@@ -30,7 +31,7 @@ from synth.release.manifest import (
     parse,
     walk,
 )
-from synth.release.provenance import digests, identity
+from synth.release.provenance import desk_rules, digests, identity
 from synth.release.signing import Trust, key_id, open_envelope, read_public, trust
 from synth.release.store import Store
 from synth.workspace import sha256_file
@@ -62,13 +63,15 @@ class Checked:
     trusted: bool  # False: intact, but made by a key that is not trusted here
     retention_until: str | None
     manifest_digest: str
+    approvals: int = 0  # needed before it is given out
+    approvers: tuple[str, ...] = ()  # names of the keys that count
 
 
 def list_releases(store: str | Path | Store, name: str | None = None) -> list[dict[str, Any]]:
     """Published releases of a store (of one data set), by name, from old to new.
 
     Each has name, version, created, rows, bytes, key_id, manifest_digest, contract_version, retention_until, run
-    and ``expired``.
+    and ``expired``; ``standing`` is empty, or says why it is not given out; ``waived`` counts its waivers.
     """
     opened = store if isinstance(store, Store) else Store(store)
     today = datetime.now(UTC).date().isoformat()
@@ -90,7 +93,7 @@ def pull(name: str, version: str | None = None, *, store: str | Path | Store, to
     root = Path(to)
     final = root / name / version
     if final.exists():
-        _same(verify(final, key, keys=keys, name=name, version=version), believed, final)
+        _admit_copy(opened, final, verify(final, key, keys=keys, name=name, version=version), believed)
         return final
     try:
         final.parent.mkdir(parents=True, exist_ok=True)
@@ -100,7 +103,7 @@ def pull(name: str, version: str | None = None, *, store: str | Path | Store, to
     try:
         where = f"{opened.url}/{name}/{version}"
         with storage(opened.url, full=f"free some space, or pull into another folder than {root}"):
-            manifest = _fetch(opened, name, version, partial, believed, where, progress or Silent())
+            manifest = fetch(opened, name, version, partial, believed, progress or Silent())
         if _expired(manifest.retention_until, datetime.now(UTC).date().isoformat()):
             raise UserError(f"{name} {version} was to be deleted by {manifest.retention_until}", where=where,
                             todo="ask the publisher for a newer version")
@@ -108,7 +111,7 @@ def pull(name: str, version: str | None = None, *, store: str | Path | Store, to
         try:
             os.rename(partial, final)
         except OSError:  # another pull of the same release was faster: what it left must be as good
-            _same(verify(final, key, keys=keys, name=name, version=version), believed, final)
+            _admit_copy(opened, final, verify(final, key, keys=keys, name=name, version=version), believed)
     finally:
         shutil.rmtree(partial, ignore_errors=True)
     return final
@@ -145,7 +148,8 @@ def verify(folder: str | Path, key: str | Path | None = None, *, keys: Path | No
     manifest = _agree(small[MANIFEST], statement, str(folder))
     return Checked(name=manifest.name, version=manifest.version, created=manifest.created, rows=manifest.rows,
                    bytes=manifest.size, files=len(manifest.files), key_id=signer, trusted=signer in believed,
-                   retention_until=manifest.retention_until, manifest_digest=signed[MANIFEST])
+                   retention_until=manifest.retention_until, manifest_digest=signed[MANIFEST],
+                   approvals=desk_rules(statement)[0], approvers=desk_rules(statement)[1])
 
 
 def _resolve(store: Store, name: str, version: str | None) -> tuple[str, str]:
@@ -158,7 +162,12 @@ def _resolve(store: Store, name: str, version: str | None) -> tuple[str, str]:
         raise UserError(f"the store has no release of {name[:100]!r}", where=store.url,
                         todo=f"it has {', '.join(names[:12])}" if names else "it is empty; check the address")
     if version is None:
-        return name, str(mine[-1]["version"])
+        given_out = [e for e in mine if not e.get("standing")]
+        if not given_out:
+            raise UserError(f"no release of {name!r} is given out: the newest, {mine[-1]['version']}, is "
+                            f"{_shown(str(mine[-1]['standing']))}", where=store.url,
+                            todo="`synth list` shows all of them")
+        return name, str(given_out[-1]["version"])
     if version not in [e["version"] for e in mine]:
         newest = ", ".join(e["version"] for e in mine[-5:])
         raise UserError(f"there is no version {version[:40]!r} of {name!r}", where=store.url,
@@ -166,9 +175,12 @@ def _resolve(store: Store, name: str, version: str | None) -> tuple[str, str]:
     return name, version
 
 
-def _fetch(store: Store, name: str, version: str, partial: Path, believed: Trust, where: str,
-           progress: Progress) -> Manifest:
-    """Download into ``partial``, checking on the way; returns the manifest."""
+def stated(store: Store, name: str, version: str, believed: Trust) -> tuple[dict[str, bytes], dict[str, Any], str]:
+    """The small files of a release in a store, what its signature states, and by whose key.
+
+    Raises :class:`VerificationError` if it is not signed by a believed key, or says that it is another release.
+    """
+    where = f"{store.url}/{name}/{version}"
     small = {}
     for file in (SIGNATURE, PUBLIC_KEY, MANIFEST):
         try:
@@ -186,7 +198,20 @@ def _fetch(store: Store, name: str, version: str, partial: Path, believed: Trust
         problems.append(f"changed: {MANIFEST}")
     if problems:
         raise BrokenRelease(problems, where=where)
+    return small, statement, signer
+
+
+def fetch(store: Store, name: str, version: str, partial: Path, believed: Trust, progress: Progress, *,
+          admit: bool = True) -> Manifest:
+    """Download into ``partial``, checking on the way; returns the manifest.
+
+    Without ``admit`` also what was revoked or still waits for approvals: for those who judge, not for those who use.
+    """
+    where, problems = f"{store.url}/{name}/{version}", list[str]()
+    small, statement, signer = stated(store, name, version, believed)
     manifest = _agree(small[MANIFEST], statement, where)
+    if admit:
+        standing(store, Release.of(name, version, statement, signer)).admit(where)
     if shutil.disk_usage(partial).free < manifest.size:
         raise UserError(f"{manifest.size:,} bytes are needed and not free", where=str(partial.parent),
                         todo="free some space or pull into another folder")
@@ -272,6 +297,14 @@ def _copy(source: BinaryIO, target: Path, size: int, told: Callable[[int], None]
             digest.update(block)
             writer.write(block)
     return digest.hexdigest()
+
+
+def _admit_copy(store: Store, folder: Path, checked: Checked, believed: Trust) -> None:
+    """A folder that was pulled before is given out only if its key is trusted still, and nobody revoked it since."""
+    _same(checked, believed, folder)
+    standing(store, Release(name=checked.name, version=checked.version, digest=checked.manifest_digest,
+                            signer=checked.key_id, needed=checked.approvals,
+                            approvers=frozenset(checked.approvers) - {checked.key_id})).admit(str(folder))
 
 
 def _same(checked: Checked, believed: Trust, folder: Path) -> None:
