@@ -88,7 +88,7 @@ def begin(contract_file: Path, *, workspace: Path, store: str, seed: int | None 
             contract.name, contract_digest=contract.digest,
             seed=int.from_bytes(os.urandom(6), "big") if seed is None else seed,
             contract=str(contract_file), contract_version=contract.version, domain=contract.domain, store=store,
-            device=resolve_device(device), plan=plan,
+            device=resolve_device(device), plan=plan, source=contract.ledger,
             attempts={"number": attempts.total + 1, "unpublished": attempts.unpublished,
                       "allowed": contract.max_attempts, "acknowledged": acknowledge if needed else ""})
 

@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from pipelines import counting
 from synth.contract import Contract
 from synth.domain import Domain, fitting
 from synth.errors import Rejected, UserError, private_boundary
@@ -97,7 +98,8 @@ def refuse_failed(results: list[dict[str, Any]], where: str) -> None:
 def split(job: Job) -> None:
     """Decide train, holdout and reference by entity, before anything looked at the data."""
     with _work(job, "split") as (out, record):
-        record.update(job.plug.split(job.contract, job.folder("ingest"), out, seed=job.seed_of("split")))
+        record.update(job.plug.split(job.contract, job.folder("ingest"), out, seed=job.seed_of("split"),
+                                     earlier=counting.earlier(job)))
 
 
 def fit(job: Job) -> None:
@@ -105,6 +107,8 @@ def fit(job: Job) -> None:
     if "digest" not in job.run.read().get("plan", {}):
         raise UserError("the gates' plan is not recorded, so nothing may be trained", where=job.run.id,
                         todo="start a new run with `synth run`")
+    with private_boundary("fit", job.run.private_log):
+        counting.before_training(job)
     job.run.update(trained=True)
     with _work(job, "fit") as (out, record):
         record.update(job.plug.fit(job.contract, job.folder("ingest"), job.folder("split"), out,
@@ -120,7 +124,7 @@ def generate(job: Job) -> None:
 
 def judge(job: Job) -> None:
     """Every gate on the evidence, then the report. A blocked release is a result, not an error."""
-    from validators import gates, report
+    from validators import gates, report, waivers
     from validators.finding import overall
 
     run = job.run.read()
@@ -130,13 +134,18 @@ def judge(job: Job) -> None:
                                      job.folder("generate"), seed=job.seed_of("judge"))
         results = gates.judge(evidence, job.contract, job.contract.domain, job.progress,
                               {"plan_digest": plan["digest"]})
+        joined = counting.together(job, evidence, out)
+        results = waivers.apply([*results, *([joined.result] if joined.result else [])], job.contract.waivers)
         verdict = overall(results)
         data = report.build(contract=job.contract, results=results, run=run, plan=plan,
-                            attempts=run["attempts"]["number"], code=code(), created=now(), files=shards_of(job))
+                            attempts=run["attempts"]["number"], code=code(), created=now(), files=shards_of(job),
+                            ledger=counting.for_report(job, joined))
         write_json(out / "report.json", data)
         (out / "report.html").write_text(report.render(data), encoding="utf-8")
         record["verdict"] = verdict.value
         record["gates"] = {result.gate: result.verdict.value for result in results}
+        record["waivers"] = waivers.given(results)
+        record["ledger"] = {"seen": None if joined.seen is None else list(joined.seen), "tested": list(joined.tested)}
 
 
 def shards_of(job: Job) -> dict[str, str]:
@@ -155,6 +164,7 @@ def code() -> dict[str, str | None]:
 
 def publish(job: Job) -> None:
     """Assemble, sign and store the release, if every gate passed; else :class:`Rejected`."""
+    from synth.release.ledger import Overtaken
     from synth.release.publish import publish as release
 
     judged = job.run.done("judge")
@@ -162,15 +172,28 @@ def publish(job: Job) -> None:
         raise UserError("the run was not judged, or its report was changed afterwards", where=job.run.id,
                         todo=f"go on with `synth run --resume {job.run.id}`")
     report = job.folder("judge") / "report.html"
-    if judged["verdict"] != "pass":
-        blocking = ", ".join(f"{gate} ({verdict})" for gate, verdict in judged["gates"].items() if verdict != "pass")
+    if judged["verdict"] not in ("pass", "waived"):
+        blocking = ", ".join(f"{gate} ({verdict})" for gate, verdict in judged["gates"].items()
+                             if verdict not in ("pass", "waived"))
+        with private_boundary("publish", job.run.private_log):
+            counting.withhold(job, f"the gates did not all pass: {blocking}")
         raise Rejected(f"not published: the gates did not all pass: {blocking}", where=str(report),
                        todo=f"open the report with `synth report {job.run.id} --open`")
+    if expired := [w for w in judged.get("waivers") or [] if w["expires"] < now()[:10]]:
+        raise UserError(f"the waiver of {expired[0]['finding']} by {expired[0]['name']} expired on "
+                        f"{expired[0]['expires']}, before the release was published", where=job.run.id,
+                        todo="nothing was published; have somebody sign for it again, in the contract, and start a new "
+                             "run")
     said = json.loads(report.with_suffix(".json").read_text(encoding="utf-8"))
-    with _work(job, "publish") as (_, record):
-        record.update(release(job.run.release, contract=job.contract, shards=job.folder("generate") / "data",
-                              report=said, html=report.read_text(encoding="utf-8"), store=job.store, run=job.run.id,
-                              provenance=provenance(job), progress=job.progress))
+    try:
+        with _work(job, "publish") as (_, record):
+            record.update(release(job.run.release, contract=job.contract, shards=job.folder("generate") / "data",
+                                  report=said, html=report.read_text(encoding="utf-8"), store=job.store,
+                                  run=job.run.id, provenance=provenance(job), progress=job.progress,
+                                  count=counting.count(job, said)))
+    except Overtaken:
+        job.run.forget("judge")
+        raise
 
 
 def provenance(job: Job) -> dict[str, Any]:
@@ -179,7 +202,7 @@ def provenance(job: Job) -> dict[str, Any]:
     limits = record["plan"]["gates"]
     return {"plan_digest": record["plan"]["digest"], "started": record["created"],
             "attempts": record["attempts"]["number"], "recipe": job.contract.training.recipe,
-            "commit": code()["commit"],
+            "commit": code()["commit"], "waivers": record["stages"]["judge"].get("waivers") or [],
             "gates": [{"gate": gate, "verdict": verdict, "limits": limits.get(gate, {})}
                       for gate, verdict in record["stages"]["judge"]["gates"].items()]}
 

@@ -107,6 +107,11 @@ class Run:
                 return None
         return record
 
+    def forget(self, stage: str) -> None:
+        """Have a finished stage done again; what comes after it follows."""
+        stages = self.read()["stages"]
+        self.update(stages={name: record for name, record in stages.items() if name != stage})
+
     @contextlib.contextmanager
     def stage(self, stage: str) -> Iterator[tuple[Path, dict[str, Any]]]:
         """Work on a stage: yields (folder to write into, record to fill); both become visible on success.

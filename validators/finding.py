@@ -3,7 +3,8 @@
 A finding passes if its whole interval is on the right side of the limit, fails if the whole interval is on
 the wrong side (a test that may only veto: at its stated significance and margin), and is ``inconclusive``
 where the interval straddles the limit or nothing could be judged. Only a pass releases, so the burden is on
-the release; and "fail" is said of a faultless table no more often than the level of the interval allows.
+the release, unless a person answers for what does not pass (``waived``, :mod:`validators.waivers`); and "fail" is
+said of a faultless table no more often than the level of the interval allows.
 """
 
 from __future__ import annotations
@@ -19,6 +20,7 @@ class Verdict(StrEnum):
     PASS = "pass"
     FAIL = "fail"
     INCONCLUSIVE = "inconclusive"
+    WAIVED = "waived"  # does not pass, and a person answers for it
     INFO = "info"  # reported, decides nothing
 
     @property
@@ -47,6 +49,7 @@ class Finding:
     method: str = ""  # one sentence: test and source
     remedy: str = ""  # what to do if it does not pass
     detail: dict[str, Any] = field(default_factory=dict)  # JSON-able aggregates for pictures and tables
+    waiver: dict[str, str] | None = None  # name, reason, expires, and the verdict that was waived
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -62,9 +65,9 @@ class GateResult:
 
     @property
     def verdict(self) -> Verdict:
-        """Fail if any finding fails, else inconclusive if any is, or if nothing was judged; else pass."""
+        """Fail if any finding fails, else inconclusive if any is, or if nothing was judged; waived if any is; pass."""
         kinds = {f.verdict for f in self.findings}
-        for kind in (Verdict.FAIL, Verdict.INCONCLUSIVE):
+        for kind in (Verdict.FAIL, Verdict.INCONCLUSIVE, Verdict.WAIVED):
             if kind in kinds:
                 return kind
         return Verdict.PASS if Verdict.PASS in kinds else Verdict.INCONCLUSIVE
@@ -77,7 +80,7 @@ class GateResult:
 def overall(results: list[GateResult]) -> Verdict:
     """A release needs every gate (intersection-union: each gate at its own level, no correction)."""
     kinds = {r.verdict for r in results}
-    for kind in (Verdict.FAIL, Verdict.INCONCLUSIVE):
+    for kind in (Verdict.FAIL, Verdict.INCONCLUSIVE, Verdict.WAIVED):
         if kind in kinds:
             return kind
     return Verdict.PASS if results else Verdict.INCONCLUSIVE

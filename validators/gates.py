@@ -10,14 +10,15 @@ import dataclasses
 import hashlib
 import importlib
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from synth.contract import Contract
 from synth.errors import InternalError, UserError
 from synth.progress import Progress, Silent
-from validators.finding import GateResult
+from validators import union, waivers
+from validators.finding import Finding, GateResult
 
 
 @dataclass(frozen=True)
@@ -109,9 +110,12 @@ def plan(contract: Contract) -> dict[str, Any]:
 
 
 def check_limits(contract: Contract) -> list[UserError]:
-    """Limits of the contract that name no gate, no limit of it, or lie outside its range; each with its line."""
-    problems = []
+    """What the gates cannot take of a contract, each with its line.
+
+    Limits that name no gate, no limit of it, or lie outside its range; waivers that expired or that nobody can give.
+    """
     panel = {gate.name: gate for gate in gates(contract.domain)}
+    problems = waivers.check(contract, panel)
     for limit in contract.limits:
         where = f"{contract.path}:{limit.line}" if limit.line else str(contract.path)
         if limit.gate not in panel:
@@ -131,6 +135,17 @@ def check_limits(contract: Contract) -> list[UserError]:
             problems.append(UserError(f"limit {limit.gate}.{limit.key} is changed without a reason", where=where,
                                       todo="say why in `reason`; the report shows it"))
     return problems
+
+
+def judge_union(evidence: Any, contract: Contract, controls: Finding, releases: int,
+                not_tested: Sequence[str] = ()) -> GateResult:
+    """The leakage gate once more, on evidence that has earlier releases joined to the synthetic set.
+
+    ``controls`` says whether those whom this run held out were held out by all of ``releases`` others, too: without
+    that the attacks have nobody to compare with. ``not_tested``: releases that could not be joined, and why.
+    """
+    gate = next(gate for gate in gates(contract.domain) if gate.name == "leakage")
+    return union.renamed(gate.run(evidence, contract), controls, releases, not_tested)
 
 
 def judge(evidence: Any, contract: Contract, domain: str, progress: Progress | None = None,

@@ -31,6 +31,7 @@ def together(evidence: TableEvidence, releases: Sequence[Path], most: int) -> Ta
     total = evidence.total("synthetic") + sum(len(frame) for frame in frames)
     rows = pd.concat([evidence.synthetic, *frames], ignore_index=True)
     chosen = sample_entities(np.arange(len(rows)), np.ones(len(rows), dtype=bool), most, derive(evidence.seed, "union"))
-    return replace(evidence, synthetic=rows[chosen].reset_index(drop=True), totals={**evidence.totals,
-                                                                                    "synthetic": total},
+    # what is asked of the present model says nothing of the others
+    return replace(evidence, sample_again=None, likelihood=None, synthetic=rows[chosen].reset_index(drop=True),
+                   totals={**evidence.totals, "synthetic": total},
                    batches={**evidence.batches, "synthetic": batches})

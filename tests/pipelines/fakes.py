@@ -18,6 +18,7 @@ from typing import Any
 import synth.contract
 import synth.domain
 import synth.release
+from pipelines import counting
 from synth.contract import Column, Contract, Role
 from synth.errors import UserError
 from synth.workspace import STAGES
@@ -52,7 +53,7 @@ class Plug:
     def table(self, contract, ingested):
         return Frame(), None
 
-    def split(self, contract, ingested, out, *, seed):
+    def split(self, contract, ingested, out, *, seed, earlier=()):
         return self._do("split", out)
 
     def fit(self, contract, ingested, split, out, *, seed, device, progress):
@@ -139,10 +140,15 @@ def install(monkeypatch: Any = None, *, verdict: str | None = None) -> Plug:
     module("validators.report", build=lambda **facts: {"verdict": said, "attempts": facts["attempts"]},
            render=lambda data: f"<html>{data['verdict']}</html>")
     module("synth.release.publish", publish=publish)
+    nothing = counting.Together(result=None, seen=None, tested=(), not_tested=())
+    for name, stub in {"earlier": lambda job: [], "before_training": lambda job: None, "count": lambda job, said: None,
+                       "withhold": lambda job, reason: None, "for_report": lambda job, joined: {},
+                       "together": lambda job, evidence, scratch: nothing}.items():
+        setattr(counting, name, stub) if monkeypatch is None else monkeypatch.setattr(counting, name, stub)
     return plug
 
 
-def publish(root, *, contract, shards, report, html, provenance, store, run, keys=None, progress=None):
+def publish(root, *, contract, shards, report, html, provenance, store, run, keys=None, progress=None, count=None):
     """The real one's contract in small: one version a run, whole or not at all."""
     hook_from_environment("publish")
     folder = Path(store) / contract.name

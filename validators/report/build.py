@@ -32,6 +32,7 @@ def build(
     code: Mapping[str, Any],
     created: str,
     files: Mapping[str, str] | None = None,
+    ledger: Mapping[str, Any] | None = None,
     decision: Mapping[str, Any] | None = None,
 ) -> dict[str, Any]:
     """The report of one run.
@@ -46,6 +47,7 @@ def build(
         created: time of the report, ISO 8601, UTC.
         files: SHA-256 by path of the files that were judged and are to be published; if not given, the shards
             that the generate stage recorded.
+        ledger: earlier releases of the same people and what they spent (:func:`pipelines.counting.for_report`).
         decision: fields of the human decision that are known (channel, review_by, recall, waivers, ...).
 
     Returns:
@@ -82,6 +84,7 @@ def build(
         "plan": _plan(plan),
         "threat_model": context.threat_model(contract, results, plan),
         "dp": {"none": "no formal guarantee"},
+        "ledger": dict(ledger or {}),
         "gates": gates,
         "findings": _findings(results),
         "access": [dict(zip(("what", "who", "where"), row, strict=True)) for row in context.ACCESS],
