@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from synth.release.publish import Count
     from validators.finding import GateResult
 
-ATTACKS = ("leakage", "union")  # gates whose worst figures the ledger keeps
+ATTACKS = ("leakage", "releases")  # gates whose worst figures the ledger keeps
 SHOWN = 60  # earlier releases that a report lists
 
 
@@ -136,7 +136,7 @@ def _controls(job: Job, released: list[Account]) -> Any:
 
     from synth.release.signing import signing_key
     from synth.release.sketch import LedgerKey
-    from validators.union import controls
+    from validators.releases import controls
 
     unit, names = job.plug.people(job.contract, job.folder("ingest"), job.folder("split"))
     key = LedgerKey.of(signing_key())

@@ -17,7 +17,7 @@ from typing import Any
 from synth.contract import Contract
 from synth.errors import InternalError, UserError
 from synth.progress import Progress, Silent
-from validators import union, waivers
+from validators import releases, waivers
 from validators.finding import Finding, GateResult
 
 
@@ -137,15 +137,15 @@ def check_limits(contract: Contract) -> list[UserError]:
     return problems
 
 
-def judge_union(evidence: Any, contract: Contract, controls: Finding, releases: int,
+def judge_union(evidence: Any, contract: Contract, controls: Finding, count: int,
                 not_tested: Sequence[str] = ()) -> GateResult:
     """The leakage gate once more, on evidence that has earlier releases joined to the synthetic set.
 
-    ``controls`` says whether those whom this run held out were held out by all of ``releases`` others, too: without
+    ``controls`` says whether those whom this run held out were held out by all ``count`` others, too: without
     that the attacks have nobody to compare with. ``not_tested``: releases that could not be joined, and why.
     """
     gate = next(gate for gate in gates(contract.domain) if gate.name == "leakage")
-    return union.renamed(gate.run(evidence, contract), controls, releases, not_tested)
+    return releases.renamed(gate.run(evidence, contract), controls, count, not_tested)
 
 
 def judge(evidence: Any, contract: Contract, domain: str, progress: Progress | None = None,

@@ -23,8 +23,8 @@ from synth.contract.model import Waiver
 from synth.errors import UserError
 from validators.finding import Finding, GateResult, Verdict
 
-ATTACKED = ("leakage", "union")  # gates whose failures are leaks
-ALSO = ("union",)  # gates that are there only where there is something for them to judge
+ATTACKED = ("leakage", "releases")  # gates whose failures are leaks
+ALSO = ("releases",)  # gates that are there only where there is something for them to judge
 
 
 def today() -> date:
@@ -37,7 +37,7 @@ def forbidden(finding: str, verdict: Verdict | None = None) -> str:
     gate, _, rest = finding.partition(".")
     if gate == "contract":
         return "the contract gate cannot be waived: files that break their own description are broken for everybody"
-    if gate in ATTACKED and "copies" in rest.split("."):
+    if gate in ATTACKED and {"copies", "exact", "near"} & set(rest.split(".")):
         return "copies cannot be waived: a copied record is somebody's, and nobody else's to give away"
     if gate in ATTACKED and verdict is Verdict.FAIL:
         return "a leak that was found cannot be waived, only one that could not be ruled out"

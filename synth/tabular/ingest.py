@@ -10,6 +10,7 @@ The record it returns has names, counts and rounded shares only.
 
 from __future__ import annotations
 
+import io
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -43,7 +44,7 @@ def ingest(contract: Contract, out: Path, *, progress: Progress) -> dict[str, An
     Returns a value-free record: rows, entities and, per column, role, missing share and folded categories.
     Raises :class:`~synth.errors.Problems` with everything that is wrong with the data.
     """
-    if refused := refuse(contract):
+    if refused := refuse(contract, keeps_budgets=True):
         raise Problems(refused)
     scan = open_scan(contract)
     spool = out / "spool.parquet"
@@ -52,9 +53,9 @@ def ingest(contract: Contract, out: Path, *, progress: Progress) -> dict[str, An
         if problems := scan.problems():
             raise Problems(problems)
         entities, names = _entities(contract, spool, scan.rows)
-        np.save(out / "entities.npy", entities)
+        _save(out / "entities.npy", entities)
         if names is not None:
-            np.save(out / PEOPLE, names)
+            _save(out / PEOPLE, names)
         finished = [finish(r, lambda r=r: _column(spool, r.column.name), entities, contract.k)
                     for r in scan.readers]
         schema = TableSchema(columns=tuple(f.schema for f in finished))
@@ -113,6 +114,13 @@ def _known_labels(reader: LabelReader, column: ColumnSchema) -> tuple[list[str |
 def _boolean(reader: LabelReader, word: str) -> str:
     pair = reader.words() or ("false", "true")
     return "true" if word == pair[1] else "false"
+
+
+def _save(path: Path, array: np.ndarray) -> None:
+    """``np.save``, which into a file of its own does not say that the disk is full."""
+    buffer = io.BytesIO()
+    np.save(buffer, array)
+    path.write_bytes(buffer.getbuffer())
 
 
 def _write_spool(scan: Scan, spool: Path, progress: Progress) -> None:

@@ -33,7 +33,7 @@ def controls(found: int, looked_up: int, releases: Sequence[str], unknown: Seque
     known = not unknown and looked_up >= ENOUGH
     verdict = Verdict.PASS if known and high <= CLEAN else Verdict.INCONCLUSIVE
     return Finding(
-        id="union.controls", title="Held-out people whom an earlier release was trained on", verdict=verdict,
+        id="releases.controls", title="Held-out people whom an earlier release was trained on", verdict=verdict,
         value=share if known else None, low=low if known else None, high=high if known else None, unit="share",
         floor=0.0, limit=CLEAN, n=10 * round(looked_up / 10) if looked_up >= 10 else None,
         method=f"keyed samples, in the ledger, of who was trained on by {len(releases)} earlier releases, against the "
@@ -42,7 +42,7 @@ def controls(found: int, looked_up: int, releases: Sequence[str], unknown: Seque
         f"{len(unknown)} releases were made with another key" if unknown else "too few people to look up",
         remedy="" if verdict is Verdict.PASS else
         "keep the workspace between runs: a run of the same source then holds out the same people again. Where it is "
-        "lost the attacks have nobody to compare with, and somebody must answer for that (waive union.controls)")
+        "lost the attacks have nobody to compare with, and somebody must answer for that (waive releases.controls)")
 
 
 def _interval(found: int, looked_up: int) -> tuple[float, float, float]:
@@ -57,8 +57,8 @@ def _interval(found: int, looked_up: int) -> tuple[float, float, float]:
 def renamed(leakage: GateResult, held: Finding, releases: int, not_tested: Sequence[str]) -> GateResult:
     """What the leakage gate found on the union, as a gate of its own; only what judges, without its pictures."""
     plural = "s" if releases > 1 else ""
-    findings = [replace(f, id=f"union.{f.id.partition('.')[2]}", title=f"{f.title}, with {releases} earlier release"
+    findings = [replace(f, id=f"releases.{f.id.partition('.')[2]}", title=f"{f.title}, with {releases} earlier release"
                         f"{plural}", detail={k: v for k, v in f.detail.items() if k != "pictures"})
                 for f in leakage.findings if f.verdict is not Verdict.INFO]
-    return GateResult(gate="union", title=TITLE, question=QUESTION, findings=(held, *findings),
+    return GateResult(gate="releases", title=TITLE, question=QUESTION, findings=(held, *findings),
                       not_tested=(*NOT_TESTED, *not_tested, *leakage.not_tested), seconds=leakage.seconds)
