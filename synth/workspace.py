@@ -34,6 +34,14 @@ from synth.errors import UserError
 STAGES = ("ingest", "split", "fit", "generate", "judge", "publish")
 
 
+def scratch(stage_folder: Path, stage: str) -> Path:
+    """A private folder that ``stage`` may keep things in while it runs: it survives an interruption, not the stage.
+
+    ``stage_folder`` is the folder of any other stage of the run.
+    """
+    return stage_folder.parent / f"{stage}.partial" / "checkpoint-scratch"
+
+
 def sha256_file(path: Path) -> str:
     """Hex SHA-256 of a file, read in blocks."""
     digest = hashlib.sha256()

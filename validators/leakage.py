@@ -13,6 +13,7 @@ from dataclasses import dataclass, field, replace
 import numpy as np
 import pandas as pd
 
+from synth.contract import Attacks
 from synth.seeds import derive, generator
 from synth.tabular.evidence import TableEvidence
 from validators import statistics as st
@@ -26,20 +27,22 @@ from validators.inference import attribute_inference
 from validators.membership import Half, Scores, by_person, halves, stolen, worst_attack
 from validators.nearness import nearness
 from validators.rarity import Rarity
-from validators.reconstruction import reconstruction
+from validators.reconstruction import Margins, reconstruction
+from validators.shadows import shadows
 
 TITLE = "Leakage"
 QUESTION = "Can anybody learn from the synthetic table who was trained on, or a secret about them?"
 ROWS = 10_000  # synthetic rows and members that attacks work with
 MEMBERS_PER_OTHER = 3  # more members than others only sharpens the bounds
 ISOLATION_NEIGHBOURS = 5
-SETS, SET_ROWS = 10, 200_000  # drawn from the kept model again, and their rows in all
+# drawn from the kept model again, and their rows in all
+SETS = {Attacks.QUICK: (10, 100_000), Attacks.RELEASE: (100, 1_000_000)}
 MODEL = "Membership inference with the model's own likelihood"
 PANEL = ("attribute inference", "copies", "inference from the nearest row", "likelihood of the model", "linkability",
          "nearness", "reconstruction from repeated sampling", "singling out", *ATTACKS)
 NOT_TESTED = (
-    "attacks outside this panel, among them shadow models (many trainings): a pass means that no leakage was found by "
-    "these attacks at this power, not that there is none",
+    "attacks outside this panel: a pass means that no leakage was found by these attacks at this power, not that there "
+    "is none",
     "release of the model: not judged; what its likelihood would give away is told as information",
     "linkage with registers that exist outside: the two of the linkability attack are halves of this table",
     "copies of rows that two or more people share, and copies in disguise (one column changed by more than a bin, or "
@@ -48,6 +51,7 @@ NOT_TESTED = (
     "sensitive values that fewer than 30 untouched rows have",
     "differences between trainings: one model was judged, not the method that made it",
 )
+SHADOWLESS = "shadow models of the people most at risk (many trainings): `synthesis.attacks: release` runs them"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -59,6 +63,8 @@ class Limits:
     * isolated_auc .60: the same for the most isolated people.
     * isolated_share: the most isolated 10 % (a larger share where that is fewer than ``isolated_minimum``
       holdout rows, at most 30 %).
+    * union_auc .60: the same for who holds eleven sets of the model; wider, because one is released.
+    * shadow_auc .60: by shadow models on the people most at risk (``synthesis.attacks: release`` only).
     * copies, distance: one-sided significance below which copies, or nearness to train, stop a release.
     * copies_excess .01, near_excess .02: what the share of single rows hit may exceed the holdout's by, however
       significant, and never more than half of the holdout's share: 0 in a table where chance makes no copies.
@@ -79,6 +85,8 @@ class Limits:
     isolated_auc: float = field(default=0.60, metadata={"direction": "at most", "range": (0.5, 1)})
     isolated_share: float = field(default=0.10, metadata={"direction": "at most", "range": (0.01, 0.5)})
     isolated_minimum: float = field(default=200, metadata={"direction": "at least", "range": (20, 1e9)})
+    shadow_auc: float = field(default=0.60, metadata={"direction": "at most", "range": (0.5, 1)})
+    union_auc: float = field(default=0.60, metadata={"direction": "at most", "range": (0.5, 1)})
     copies: float = field(default=0.01, metadata={"direction": "at least", "range": (1e-9, 0.5)})
     copies_excess: float = field(default=0.01, metadata={"direction": "at most", "range": (0, 1)})
     near_excess: float = field(default=0.02, metadata={"direction": "at most", "range": (0, 1)})
@@ -97,12 +105,15 @@ def run(evidence: TableEvidence, limits: Limits) -> GateResult:
     if size == 0 or not evidence.schema.columns:
         findings: list[Finding] = [_nobody(limits)]
     else:
-        margins = limits.copies, limits.copies_excess, limits.near_excess
-        findings = copies(evidence, *margins)
-        findings += reconstruction(evidence, SETS, SET_ROWS, *margins)
+        margins = Margins(limits.copies, limits.copies_excess, limits.near_excess)
+        findings = copies(evidence, margins.significance, margins.exact, margins.near)
+        findings += reconstruction(evidence, *SETS[evidence.contract.attacks], margins, limits.union_auc,
+                                   int(limits.minimum_rows))
         findings += _membership(evidence, limits) if size >= limits.minimum_rows else [_nobody(limits, size)]
         findings += attribute_inference((evidence, swapped(evidence)), limits.inference, int(limits.minimum_rows))
         findings += criteria(evidence, limits.residual, int(limits.minimum_rows))
+        if evidence.contract.attacks is Attacks.RELEASE:
+            findings += shadows(evidence, limits.shadow_auc, int(limits.minimum_rows))
     return GateResult(gate="leakage", title=TITLE, question=QUESTION, findings=tuple(findings),
                       not_tested=not_tested(evidence), seconds=time.monotonic() - start)
 
@@ -110,9 +121,10 @@ def run(evidence: TableEvidence, limits: Limits) -> GateResult:
 def not_tested(evidence: TableEvidence) -> tuple[str, ...]:
     """What the gate is blind to, for this table."""
     rows = evidence.total("synthetic")
+    blind = NOT_TESTED if evidence.contract.attacks is Attacks.RELEASE else (*NOT_TESTED, SHADOWLESS)
     if rows <= ROWS:
-        return NOT_TESTED
-    return (*NOT_TESTED, f"attackers with all {rows:,} synthetic rows: membership, distance and inference used "
+        return blind
+    return (*blind, f"attackers with all {rows:,} synthetic rows: membership, distance and inference used "
                          f"{ROWS:,} of them (exact copies were looked for in all)")
 
 

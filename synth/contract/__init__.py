@@ -2,6 +2,7 @@
 
 from synth.contract.model import (
     Approver,
+    Attacks,
     Budget,
     Column,
     Constraint,
@@ -21,6 +22,6 @@ from synth.contract.model import (
 )
 
 __all__ = [
-    "Approver", "Budget", "Column", "Constraint", "Contract", "FixedCombinations", "IdentifierPolicy", "Inequality",
-    "Limit", "Privacy", "Role", "Split", "Sum", "Task", "Training", "Unit", "Waiver",
+    "Approver", "Attacks", "Budget", "Column", "Constraint", "Contract", "FixedCombinations", "IdentifierPolicy",
+    "Inequality", "Limit", "Privacy", "Role", "Split", "Sum", "Task", "Training", "Unit", "Waiver",
 ]

@@ -15,7 +15,7 @@ The rest are ``customProperties`` called ``synthesis.*`` (:data:`synth.contract.
 
 * contract: ``domain``, ``licence``, ``k`` (below 10: ``{limit, reason}``), ``split {train, holdout,
   reference}``, ``training {recipe, maxRows, effort, options}``, ``gates {gate: {key: {limit, reason}}}``,
-  ``budget {epsilon, delta, unit, contributions, totalEpsilon, totalDelta}``, ``rows``, ``maxAttempts``,
+  ``budget {epsilon, delta, unit, contributions, totalEpsilon, totalDelta}``, ``rows``, ``maxAttempts``, ``attacks``,
   ``pixels`` (:mod:`synth.contract.pixels`), ``traffic`` (:mod:`synth.contract.traffic`), ``source``,
   ``approvals``, ``approvers [{name, key}]``, ``waivers [{finding, name, reason, expires}]``
   (:mod:`synth.contract.desk`);
@@ -36,7 +36,7 @@ from typing import Any
 from synth.contract import desk, odcs, rules, sections
 from synth.contract.columns import parse_column
 from synth.contract.marks import Place, parse, read
-from synth.contract.model import Column, Contract, Task
+from synth.contract.model import Attacks, Column, Contract, Task
 from synth.contract.pixels import pixels
 from synth.contract.sections import plain
 from synth.contract.settings import Notes, Settings
@@ -91,7 +91,7 @@ def _contract(notes: Notes, digest: str) -> Contract:
         k=k, k_reason=k_reason, split=sections.split(notes, settings),
         training=sections.training(notes, settings, RECIPES.get(domain, "")),
         limits=sections.limits(notes, settings), budget=sections.budget(notes, settings, shared="entity" in about),
-        rows=settings.whole("rows", None, 1),
+        rows=settings.whole("rows", None, 1), attacks=settings.choice("attacks", Attacks) or Attacks.QUICK,
         max_attempts=settings.whole("maxAttempts", 3, 1, 100) or 3,
         retention_until=_retention(notes, data), reviewers=_reviewers(data.get("team")),
         source_name=desk.source(notes, settings), approvals=approvals, approvers=approvers,

@@ -52,6 +52,13 @@ class Task(StrEnum):
     REGRESSION = "regression"
 
 
+class Attacks(StrEnum):
+    """How hard the leakage gate attacks."""
+
+    QUICK = "quick"
+    RELEASE = "release"  # shadow models, and a hundred draws from the kept model: minutes to an hour more
+
+
 class IdentifierPolicy(StrEnum):
     """What becomes of an identifier or free-text column in the synthetic table."""
 
@@ -218,6 +225,7 @@ class Contract:
     limits: tuple[Limit, ...] = ()
     rows: int | None = None  # synthetic rows to release; None: as many as train
     budget: Budget | None = None
+    attacks: Attacks = Attacks.QUICK
     max_attempts: int = 3  # trainings counted against this contract digest before a person must act
     retention_until: date | None = None
     source_name: str | None = None  # declared name of the source whose ledger counts its releases

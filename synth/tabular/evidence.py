@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
@@ -22,7 +23,8 @@ class TableEvidence:
     ``batches[part]()`` iterates over all rows for figures that merge (counts, hashes). ``entities[part]``
     gives one opaque int64 per row of the frame: resample these, not rows. ``sample_again(rows, seed)`` draws
     a fresh working frame from the released model, or is ``None`` if there is no model to ask. ``likelihood(frame)``
-    is the model's private log-likelihood of each row (``None`` if it has none).
+    is the model's private log-likelihood of each row (``None`` if it has none). ``scratch`` is a private folder for
+    what attacks have to keep while they run.
     """
 
     contract: Contract
@@ -35,6 +37,7 @@ class TableEvidence:
     seed: int
     sample_again: Callable[[int, int], pd.DataFrame] | None = None
     likelihood: Callable[[pd.DataFrame], np.ndarray | None] | None = None
+    scratch: Path | None = None
     totals: Mapping[str, int] = field(default_factory=dict)  # PARTS and "synthetic"
     batches: Mapping[str, Callable[[], Iterator[pd.DataFrame]]] = field(default_factory=dict)
 

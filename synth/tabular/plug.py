@@ -14,6 +14,7 @@ from synth.domain import demo_contract
 from synth.errors import UserError
 from synth.progress import Progress, Silent
 from synth.seeds import derive
+from synth.workspace import scratch
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -155,7 +156,8 @@ class TabularPlug:
         return TableEvidence(
             contract=contract, schema=stored.schema, train=frames["train"], holdout=frames["holdout"],
             reference=frames["reference"], synthetic=synthetic.read(drawn), entities=owners, seed=seed,
-            sample_again=model.draw, likelihood=model.likelihood, totals=totals, batches=batches)
+            sample_again=model.draw, likelihood=model.likelihood, totals=totals, batches=batches,
+            scratch=scratch(generated, "judge"))
 
     def check_output(self, contract: Contract, out: Path) -> None:
         """The file must end in .parquet or .csv and its folder exist."""
