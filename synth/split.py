@@ -36,6 +36,19 @@ def assign(entities: np.ndarray, strata: np.ndarray | None, split: Split, seed: 
     return _fill(stratum, shares / shares.sum(), seed)[rows]
 
 
+def alone(entities: np.ndarray, split: Split) -> np.ndarray:
+    """Like :func:`assign`, but every entity by itself, by secret chance: who else is in the table changes nothing.
+
+    Under a privacy budget adding somebody must not move others from one part to another. No part is filled up.
+    """
+    from synth.gan.private import noise
+
+    codes, rows = np.unique(entities, return_inverse=True)
+    ends = np.cumsum([split.train, split.holdout, split.reference])
+    parts = np.searchsorted(ends[:-1] / ends[-1], noise.uniform(len(codes)), "right").astype(np.uint8)
+    return np.asarray(parts[rows])
+
+
 def _strata(entity: np.ndarray, target: np.ndarray, entities: int) -> np.ndarray:
     """Stratum of each entity, int64 of shape (entities,); 0 is "no target value"."""
     if np.issubdtype(target.dtype, np.number):

@@ -19,7 +19,7 @@ def check(contract: Contract) -> list[UserError]:
 
 def examine(contract: Contract, *, progress: Progress | None = None) -> Examination:
     """Read the data once against the contract. Nothing is written."""
-    problems = refuse(contract)
+    problems = refuse(contract, keeps_budgets=True)
     try:
         scan = open_scan(contract)
         for _ in scan.batches(progress or Silent()):

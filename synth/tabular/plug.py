@@ -97,6 +97,10 @@ class TabularPlug:
         from synth.tabular.reshape import violations
         from synth.tabular.stored import StoredTable, sample_entities
 
+        if contract.budget is not None:
+            from synth.tabular.private import road
+
+            return road.fit(contract, ingested, split, out, seed=seed, device=device, progress=progress)
         stored = StoredTable.open(ingested, split)
         entities, train = stored.entities(), stored.rows_of("train")
         chosen = sample_entities(entities, train, contract.training.max_rows, derive(seed, "training rows"))
@@ -118,10 +122,10 @@ class TabularPlug:
         """Draw ``contract.rows`` rows (default: as many as train): working form and dressed shards, streamed."""
         from synth.tabular.export import dress, write_shards
         from synth.tabular.generator import TableGenerator
-        from synth.tabular.stored import FrameWriter, StoredTable
+        from synth.tabular.stored import FrameWriter
 
         generator = TableGenerator.load(fitted / "model")
-        rows = contract.rows or int(StoredTable.open(ingested, split).rows_of("train").sum())
+        rows = contract.rows or _rows(contract, ingested, split, fitted)
         batches = generator.sample_batches(rows, seed=derive(seed, "rows"), progress=progress)
         with FrameWriter(out / "synthetic.parquet", generator.schema) as writer:
 
@@ -203,6 +207,17 @@ class TabularPlug:
         from synth.contract.draft import draft
 
         return draft(source, name)
+
+
+def _rows(contract: Contract, ingested: Path, split: Path, fitted: Path) -> int:
+    """As many rows as train, or as the noisy count of them where a budget hides whether somebody is in it."""
+    from synth.tabular.stored import StoredTable
+
+    if contract.budget is not None:
+        from synth.tabular.private import road
+
+        return road.stored_rows(fitted)
+    return int(StoredTable.open(ingested, split).rows_of("train").sum())
 
 
 class Released:

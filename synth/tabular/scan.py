@@ -14,6 +14,7 @@ import pyarrow.compute as pc
 from synth.contract.model import Column, Contract, Training, Unit
 from synth.errors import Problems, UserError
 from synth.progress import Progress
+from synth.tabular.private.axes import undeclared
 from synth.tabular.readers import LabelReader, Reader, reader_for
 from synth.tabular.source import Source, open_source
 
@@ -133,14 +134,16 @@ def match_columns(contract: Contract, source: Source) -> list[UserError]:
     return missing + extra
 
 
-def refuse(contract: Contract) -> list[UserError]:
-    """What stops a run before the data is touched: unconfirmed bounds, unknown recipes, promises not kept yet."""
+def refuse(contract: Contract, *, keeps_budgets: bool = False) -> list[UserError]:
+    """What stops a run before the data is touched: unconfirmed bounds, unknown recipes, a budget nobody keeps."""
     found = [UserError(f"the bounds of column {c.name!r} are not confirmed", where=place_of(contract, c),
                        todo="fill in minimum and maximum from what you know (not from the data), or remove them, "
                             "and set `synthesis.boundsConfirmed` to true")
              for c in contract.columns if c.modelled and not c.bounds_confirmed]
-    if contract.budget is not None:
-        found.append(UserError("the contract asks for a differential-privacy budget, which training cannot keep yet",
+    if contract.budget is not None and keeps_budgets:
+        found += undeclared(contract)
+    elif contract.budget is not None:
+        found.append(UserError("the contract asks for a differential-privacy budget, which only plain tables keep",
                                where=at_line(contract, contract.budget.line),
                                todo="remove `synthesis.budget`; the leakage gate measures instead"))
     if (contract.training.recipe, contract.training.options) != (Training().recipe, ()):

@@ -15,7 +15,7 @@ import pyarrow.parquet as pq
 
 from synth.contract.model import Contract
 from synth.seeds import generator
-from synth.split import LEFT_OUT, assign
+from synth.split import LEFT_OUT, alone, assign
 from synth.tabular.evidence import PARTS
 from synth.tabular.schema import TableSchema
 
@@ -157,15 +157,21 @@ def split_by_entity(contract: Contract, ingested: Path, out: Path, seed: int,
     entities, strata = stored.entities(), None
     if contract.target is not None and contract.target in stored.schema.names:
         strata = stored.read(columns=[contract.target])[contract.target].to_numpy()
+
+    def divide(rows: np.ndarray) -> np.ndarray:
+        if contract.budget is not None:  # a part must not depend on who else is there
+            return alone(entities[rows], contract.split)
+        return assign(entities[rows], None if strata is None else strata[rows], contract.split, seed)
+
     kept: dict[str, Any] = {}
     if earlier and len(known := np.unique(entities[(before := known_parts(stored, earlier)) != LEFT_OUT])):
         parts, new = before, ~np.isin(entities, known)
-        parts[new] = assign(entities[new], None if strata is None else strata[new], contract.split, seed)
+        parts[new] = divide(new)
         first = np.full(int(entities.max()) + 1, LEFT_OUT, np.uint8)
         np.minimum.at(first, entities, parts)  # all rows of an entity together, in train if one was
         parts, kept = first[entities], {"kept": len(known), "runs": len(earlier)}
     else:
-        parts = assign(entities, strata, contract.split, seed)
+        parts = divide(np.ones(len(entities), bool))
     np.save(out / "parts.npy", parts)
     return {**kept, "rows": {name: int((parts == i).sum()) for i, name in enumerate(PARTS)},
             "entities": {name: len(np.unique(entities[parts == i])) for i, name in enumerate(PARTS)}}

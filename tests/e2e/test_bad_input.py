@@ -210,7 +210,7 @@ SETTINGS = {
     "limit without a reason": "synthesis.gates, value: {leakage: {auc: {limit: 0.6}}}",
     "limit out of range": "synthesis.gates, value: {leakage: {distance: {limit: 0, reason: x}}}",
     "share above one": "synthesis.gates, value: {leakage: {isolated_share: {limit: 1.5, reason: x}}}",
-    "a budget": "synthesis.budget, value: {epsilon: 1, delta: 1.0e-6}",
+    "a budget of nothing": "synthesis.budget, value: {epsilon: 0, delta: 1.0e-6}",
     "split over one": "synthesis.split, value: {train: 0.9, holdout: 0.9, reference: 0.2}",
     "a small k without a reason": "synthesis.k, value: 3",
 }

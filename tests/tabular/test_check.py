@@ -30,7 +30,7 @@ def test_every_problem_has_its_place_and_none_quotes_a_cell(tmp_path: Path) -> N
                       column("extra", "integer", boundsConfirmed=False), top={"budget": {"epsilon": 1, "delta": 1e-6}})
     problems = check(agreed)
     text = "\n".join(map(str, problems))
-    assert len(problems) == 6 and SECRET not in text
+    assert len(problems) == 9 and SECRET not in text and text.count("does not declare") == 4
     for name in ("'a'", "'b'", "'c'", "'extra'"):
         assert f"column {name}" in text
     assert all("/contracts/t.yaml" in p.where and p.todo for p in problems)

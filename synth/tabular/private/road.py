@@ -1,0 +1,126 @@
+"""Fit under a privacy budget: measure once, store, and train on rows drawn from what was measured.
+
+:func:`measured` is the only function on this road that is given the private table. What it returns holds noisy
+counts and declared facts; training, its validation rows, vocabularies, quantiles, fixed combinations and the number
+of rows to release all come from rows drawn from it, so they are post-processing and cost nothing more.
+"""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from synth.contract.model import Budget, Contract, Unit
+from synth.errors import UserError
+from synth.gan.private import noise
+from synth.gan.private.accounting import Account
+from synth.progress import Progress
+from synth.seeds import derive, generator
+from synth.tabular.private.axes import public_schema
+from synth.tabular.private.measure import Measured, measure
+from synth.tabular.stored import StoredTable
+from synth.workspace import write_json
+
+KEPT = "checkpoint-measured.json"  # survives an interruption of the stage
+STORED = "measured.json"  # in the finished stage
+FEWEST, MOST = 100, 10_000_000  # rows drawn to train on, whatever a noisy count says
+OUTSIDE = (
+    "the report and the gates' figures, which are computed from real rows",
+    "the run's own record: numbers of rows and entities, missing shares, durations",
+    "that the data met the contract: declared values and bounds, types, date formats, zones, words for true and false",
+    "which rows and columns exist at all, and the choice of this contract, its budget and limits",
+    "earlier runs and releases of the same source, which the ledger adds up",
+)
+RELEASED = ("the synthetic table and everything that can be drawn from the model, its number of rows, the model "
+            "itself; neither the measured counts' order nor the training can take the noise off again")
+
+
+def fit(contract: Contract, ingested: Path, split: Path, out: Path, *, seed: int, device: str,
+        progress: Progress) -> dict[str, Any]:
+    """Like the plug's ``fit``, for a contract with a budget; the record has the statement under ``privacy``."""
+    from synth.gan.weights import phases_shown
+    from synth.tabular.generator import TableGenerator
+
+    assert contract.budget is not None
+    kept, statement = _measurement(contract, ingested, split, out, progress)
+    rows = released_rows(kept)
+    frame = drawn(kept, int(np.clip(rows, FEWEST, contract.training.max_rows)), derive(seed, "drawn"))
+    generator_ = TableGenerator.fit(
+        frame, kept.schema, contract.constraints, training=contract.training, seed=derive(seed, "model"),
+        device=device, progress=progress, checkpoint=out / "checkpoint", target=contract.target,
+        conditions=contract.conditions, k=contract.k)
+    generator_.save(out / "model")
+    (out / "history.json").write_text(json.dumps(generator_.history) + "\n", encoding="utf-8")
+    write_json(out / STORED, {"measured": kept.to_json(), "statement": statement})
+    return {"rows": rows, "rows_drawn_to_train_on": len(frame), "recipe": contract.training.recipe,
+            "released_phase": generator_.history.get("released"), "phases": phases_shown(generator_.history),
+            "privacy": statement}
+
+
+def measured(stored: StoredTable, contract: Contract, progress: Progress) -> tuple[Measured, dict[str, Any]]:
+    """Measure the train part; the statement says what was spent. The one reader of private rows."""
+    budget = contract.budget
+    assert budget is not None
+    train = stored.rows_of("train")
+    frame = stored.read(train)
+    account = Account(budget.epsilon, budget.delta)
+    found = measure(frame, public_schema(contract, stored.schema), stored.entities()[train], budget, account,
+                    progress=progress)
+    return found, statement(budget, account)
+
+
+def statement(budget: Budget, account: Account) -> dict[str, Any]:
+    """The fields of NIST SP 800-226 for what was spent; raises if the two accountants disagree."""
+    said = account.statement()
+    return {**said, "unit": budget.unit.value, "contributions": budget.contributions if budget.unit is Unit.ENTITY
+            else 1, "neighbours": "add or remove one unit", "definition": "approximate differential privacy",
+            "sampling": "none: every train row is measured once", "bounds": "declared", "covers": RELEASED,
+            "outside": list(OUTSIDE), "rng": noise.DESCRIPTION, "audit": None,
+            "trust": "whoever runs the pipeline sees the private rows; the promise is about what is released"}
+
+
+def drawn(kept: Measured, rows: int, seed: int) -> pd.DataFrame:
+    """Rows of the measured distribution as a working frame."""
+    rng = generator(seed, "rows of the measured model")
+    return kept.frame(kept.fit().draw(rows, rng), rng)
+
+
+def released_rows(kept: Measured) -> int:
+    """The noisy number of rows, for a contract that does not say how many to release."""
+    from synth.tabular.private.inference import total
+
+    return int(np.clip(round(total(kept.measurements)), FEWEST, MOST))
+
+
+def stored_rows(fitted: Path) -> int:
+    """The same of a finished fit stage."""
+    return released_rows(_read(fitted / STORED)[0])
+
+
+def _measurement(contract: Contract, ingested: Path, split: Path, out: Path, progress: Progress
+                 ) -> tuple[Measured, dict[str, Any]]:
+    """What an interrupted or finished stage has measured, else a new measurement, stored before it is used.
+
+    Measuring again would spend the budget again.
+    """
+    for place in (out / KEPT, out.with_suffix("") / STORED):
+        if place.is_file():
+            found, said = _read(place)
+            asked = contract.budget
+            if asked is not None and (said["epsilon"], said["delta"]) == (asked.epsilon, asked.delta):
+                return found, said
+            raise UserError("this run has measured under another budget", where=str(place.parent.name),
+                            todo="start a new run; both budgets count")
+    found, said = measured(StoredTable.open(ingested, split), contract, progress)
+    write_json(out / KEPT, {"measured": found.to_json(), "statement": said})
+    (out / KEPT).chmod(0o600)
+    return found, said
+
+
+def _read(path: Path) -> tuple[Measured, dict[str, Any]]:
+    data = json.loads(path.read_text(encoding="utf-8"))
+    return Measured.from_json(data["measured"]), data["statement"]
