@@ -94,6 +94,7 @@ def files(example: ModuleType, tmp_path_factory: pytest.TempPathFactory) -> dict
         "fail": example.report(example.spoil(gates, "leakage.copies", Verdict.FAIL, remedy="train on more rows")),
         "inconclusive": example.report(example.spoil(gates, "leakage.outliers", Verdict.INCONCLUSIVE)),
         "empty": example.report([]),
+        "waived": example.report(example.waived(), dp=True),
         "heat": example.report([gradient()]),
         "scenes": example.report([traffic()]),
         "long": example.report(gates, name=LONG, columns=long_names, reviewers=(LONG,)),
@@ -113,7 +114,7 @@ def open_page(browser: Any, path: Path, *, width: int = 1280, height: int = 800,
     return page
 
 
-@pytest.mark.parametrize("name", ["pass", "fail", "inconclusive", "empty", "long", "scenes"])
+@pytest.mark.parametrize("name", ["pass", "fail", "inconclusive", "empty", "long", "scenes", "waived"])
 @pytest.mark.parametrize("width", [360, 1280])
 def test_one_request_no_complaint_no_overflow_and_the_verdict_first(browser: Any, files: dict[str, Path], name: str,
                                                                     width: int) -> None:
@@ -125,13 +126,13 @@ def test_one_request_no_complaint_no_overflow_and_the_verdict_first(browser: Any
         box = page.locator(".ruling").bounding_box()
         assert box["y"] + box["height"] <= 640 and box["width"] > 100
     word = {"pass": "Pass", "fail": "Fail", "inconclusive": "Inconclusive", "empty": "Inconclusive", "long": "Pass",
-            "scenes": "Pass"}
+            "scenes": "Pass", "waived": "Waived"}
     assert page.locator(".ruling strong").inner_text() == word[name]
     page.context.close()
 
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])
-@pytest.mark.parametrize("name", ["pass", "fail", "inconclusive", "heat", "scenes"])
+@pytest.mark.parametrize("name", ["pass", "fail", "inconclusive", "heat", "scenes", "waived"])
 def test_text_has_contrast_in_both_themes(browser: Any, files: dict[str, Path], name: str, scheme: str) -> None:
     page = open_page(browser, files[name], scheme=scheme)
     found = page.evaluate(CONTRAST)
@@ -147,6 +148,43 @@ def test_the_dark_theme_is_dark(browser: Any, files: dict[str, Path]) -> None:
         shade[scheme] = page.evaluate("getComputedStyle(document.body).backgroundColor.match(/\\d+/g).map(Number)")
         page.context.close()
     assert min(shade["light"]) > 240 and max(shade["dark"]) < 40
+
+
+@pytest.mark.parametrize(("name", "scheme", "width"), [
+    ("pass", "light", 1280), ("fail", "dark", 360), ("waived", "light", 1280), ("waived", "dark", 360),
+    ("scenes", "light", 1280), ("empty", "light", 1280), ("heat", "dark", 1280)])
+def test_axe_finds_nothing(browser: Any, files: dict[str, Path], name: str, scheme: str, width: int) -> None:
+    """WCAG 2.2 AA and the best practices that axe-core knows; the page allows no script, so axe comes in from outside."""
+    axe = pytest.importorskip("axe_playwright_python.sync_playwright")
+    page = browser.new_context(viewport={"width": width, "height": 800}, color_scheme=scheme, bypass_csp=True).new_page()
+    page.goto(files[name].as_uri())
+    found = axe.Axe().run(page).response
+    assert len(found["passes"]) > 15
+    assert [(v["id"], [node["html"][:160] for node in v["nodes"][:3]]) for v in found["violations"]] == []
+    page.evaluate("document.documentElement.removeAttribute('lang'); document.querySelector('.caveat').style.color = "
+                  "'#aaa7a4'; document.querySelector('.caveat').style.background = '#bbb8b5'")
+    assert {v["id"] for v in axe.Axe().run(page).response["violations"]} == {"html-has-lang", "color-contrast"}
+    page.context.close()
+
+
+def test_a_person_finds_what_an_attacker_would_gain_before_anything_else(browser: Any, files: dict[str, Path]) -> None:
+    page = open_page(browser, files["waived"])
+    first, second = (page.locator("main > section h2").nth(n).inner_text() for n in (0, 1))
+    assert (first, second) == ("In plain words", "What the verdict rests on")
+    said = page.locator("#summary").inner_text()
+    for part in ("holds somebody's whole record", "51 times in 100, at most 54",
+                 "a coin does so 50 times", "leakage.membership", "n 6,400", "an AUC of .528",
+                 "Waived by A. Okafor, data protection until 2027-06-30"):
+        assert part in said, part
+    red = page.evaluate("""() => [...document.querySelectorAll('.waived')].map(e => getComputedStyle(e).color)""")
+    assert len(red) > 5 and set(red) == {"rgb(179, 0, 27)"}
+    order = page.evaluate("[...document.querySelectorAll('main > section')].map(e => e.id)")
+    assert [n for n in order if not n.startswith("gate")] == [
+        "summary", "rests-on", "threats", "intruder", "access", "data", "model", "dp", "ledger", "not-tested", "plan",
+        "decision", "integrity", "reading"]
+    assert page.locator("#ledger").inner_text().count("census-income/2026") >= 2
+    assert "ε 9, δ 3.0×10⁻⁶" in page.locator("#ledger").inner_text()
+    page.context.close()
 
 
 def test_it_prints_with_the_caveat_on_every_page(browser: Any, files: dict[str, Path], tmp_path: Path) -> None:

@@ -15,11 +15,13 @@ from typing import Any
 from synth.contract.model import Contract
 from synth.errors import InternalError
 from validators.finding import Finding, GateResult, Verdict, overall
-from validators.report import context
+from validators.report import context, privacy
 from validators.report.disclosure import SHOWN, disclosure_check, plain, rounded, tidy, tidy_picture
+from validators.report.summary import intruder, summary
 from validators.report.words import CAVEAT, finite
+from validators.waivers import given as waivers_given
 
-SCHEMA_VERSION = "1.0"
+SCHEMA_VERSION = "1.1"
 
 
 def build(
@@ -63,6 +65,9 @@ def build(
     verdict = overall(list(results))
     gates = [_gate(result, people, k) for result in results]
     run_id = str(run.get("id", ""))
+    source = context.source(contract, stages.get("ingest") or {}, splits)
+    threats = context.threat_model(contract, results, plan, ledger or {})
+    fitted = stages.get("fit") or {}
     seal = hashlib.sha256("\n".join((contract.digest, str(plan.get("digest", "")), run_id, created)).encode())
     report: dict[str, Any] = plain({
         "schema_version": SCHEMA_VERSION,
@@ -77,18 +82,21 @@ def build(
             "overall": verdict, "gates": [_summary(result) for result in results],
             "counts": _counts(results), "blocking": [r.gate for r in results if r.verdict.blocks],
         },
-        "source": context.source(contract, stages.get("ingest") or {}, splits),
+        "summary": summary(gates, threats["not_tested"]),
+        "source": source,
         "processing": context.processing(contract, stages.get("ingest") or {}),
-        "model": context.model(contract, stages.get("fit") or {}, stages.get("generate") or {}),
+        "model": context.model(contract, {k: v for k, v in fitted.items() if k != "privacy"},
+                               stages.get("generate") or {}),
         "attempts": _attempts(contract, attempts, run.get("attempts")),
         "plan": _plan(plan),
-        "threat_model": context.threat_model(contract, results, plan),
-        "dp": {"none": "no formal guarantee"},
+        "threat_model": threats,
+        "intruder": intruder(source["columns"], source["privacy_classes"]["sensitive"]),
+        "dp": privacy.statement(fitted.get("privacy"), ledger or {}, code.get("commit"), k),
         "ledger": dict(ledger or {}),
         "gates": gates,
         "findings": _findings(results),
         "access": [dict(zip(("what", "who", "where"), row, strict=True)) for row in context.ACCESS],
-        "decision": context.decision(contract, decision or {}),
+        "decision": context.decision(contract, waivers_given(results), ledger or {}, decision or {}),
         "integrity": {"files": [{"path": p, "sha256": d} for p, d in sorted((files or _shards(stages)).items())],
                       "marking": "The manifest and the data card state that the data are synthetic.",
                       "signature": "Ed25519 over an in-toto statement (DSSE), checked before any path is given out.",
@@ -122,7 +130,7 @@ def margin(finding: Mapping[str, Any]) -> float | None:
 
 def _deciding(findings: Sequence[Finding]) -> Finding | None:
     """The finding a gate's verdict rests on: the worst verdict first, then the least room to its limit."""
-    severity = {Verdict.FAIL: 0, Verdict.INCONCLUSIVE: 1, Verdict.PASS: 2, Verdict.INFO: 3}
+    severity = {Verdict.FAIL: 0, Verdict.INCONCLUSIVE: 1, Verdict.WAIVED: 2, Verdict.PASS: 3, Verdict.INFO: 4}
 
     def order(finding: Finding) -> tuple[int, bool, float]:
         room = margin({name: getattr(finding, name) for name in ("value", "low", "high", "limit", "direction")})

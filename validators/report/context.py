@@ -29,7 +29,6 @@ PARTS = ("train", "holdout", "reference")
 NOT_TESTED = (
     "An attacker who holds the generator's weights or may ask it for any number of rows.",
     "Linkage with outside registers that this project does not have.",
-    "Several releases made from the same source, put together.",
     "Anything that would amount to a formal guarantee: the attacks are a panel, not a proof.",
 )
 
@@ -55,6 +54,7 @@ def source(contract: Contract, record: Mapping[str, Any], splits: list[dict[str,
     ]
     return {
         "controller": contract.raw.get("tenant"), "licence": contract.licence,
+        "legal_basis": "not stated in the contract", "collected": "not stated in the contract",
         "purpose": contract.purpose, "unit_of_privacy": contract.entity or _unit(contract),
         "rows": rounded(record.get("rows"), contract.k), "entities": rounded(record.get("entities"), contract.k),
         "splits": splits, "split_rule": "disjoint by entity, decided before training"
@@ -164,7 +164,8 @@ def model(contract: Contract, fit: Mapping[str, Any], generate: Mapping[str, Any
     }
 
 
-def threat_model(contract: Contract, results: Sequence[GateResult], plan: Mapping[str, Any]) -> dict[str, Any]:
+def threat_model(contract: Contract, results: Sequence[GateResult], plan: Mapping[str, Any],
+                 ledger: Mapping[str, Any]) -> dict[str, Any]:
     """Who is defended against, with what access and for which targets, and what was not tested."""
     sensitive = [c.name for c in contract.columns if c.privacy is Privacy.SENSITIVE]
     not_tested = {r.title: list(r.not_tested) for r in results if r.not_tested}
@@ -179,17 +180,40 @@ def threat_model(contract: Contract, results: Sequence[GateResult], plan: Mappin
                               "no column is declared sensitive, so nothing is looked for here."),
         ],
         "panel": plain(plan.get("attacks") or []),
-        "not_tested": [*NOT_TESTED], "not_tested_by_gate": not_tested,
+        "not_tested": [*NOT_TESTED, *_not_together(ledger)], "not_tested_by_gate": not_tested,
     }
 
 
-def decision(contract: Contract, given: Mapping[str, Any]) -> dict[str, Any]:
+def _not_together(ledger: Mapping[str, Any]) -> list[str]:
+    """What nobody looked at of the releases before this one."""
+    if not ledger:
+        return ["Several releases made from the same source, put together: no ledger was asked."]
+    union = ledger.get("union") or {}
+    texts = [f"{text[:1].upper()}{text[1:]}." for text in union.get("not_tested") or []]
+    texts.append("Releases of the same people that are not in this ledger: from before it, from other stores, or of "
+                 "people whose identifiers changed since.")
+    return texts
+
+
+def decision(contract: Contract, waivers: Sequence[Mapping[str, str]], ledger: Mapping[str, Any],
+             given: Mapping[str, Any]) -> dict[str, Any]:
     """What a person decides, with what the caller already knows of it in ``given``."""
+    approvals = "none: it is given out as soon as it is published" if not contract.approvals else (
+        f"{plural(contract.approvals, 'person', 'different people')} must approve it before it is given out; not the "
+        "one whose key publishes it")
+    published = ledger.get("published")
     return {
         "reviewers": list(contract.reviewers),
         "four_eyes": f"{plural(len(contract.reviewers), 'reviewer')} named in the contract",
-        "waivers": [], "terms": "No attempt may be made to identify a person from these data.",
+        "approvals": approvals, "approvers": [{"name": a.name, "key": a.key} for a in contract.approvers],
+        "waivers": [dict(waiver) for waiver in waivers],
+        "terms": "No attempt may be made to identify a person from these data.",
         "licence": contract.licence, "review_by": contract.retention_until,
-        "cumulative_releases": "not tracked by this report: ask how many releases were made from the same source",
+        "channel": "the release store; whoever may read it gets the whole release",
+        "recall": "synth revoke NAME@VERSION --as WHO --reason WHY: from then on nobody can pull it. Copies that "
+                  "were pulled stay where they are and must be asked back",
+        "cumulative_releases": "not known: no ledger was asked" if published is None else
+        f"{plural(published, 'earlier release', 'earlier releases')} of the same people in the ledger of source "
+        f"{ledger.get('source')}",
         **given,
     }

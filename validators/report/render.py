@@ -15,6 +15,7 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
 
 from validators.report import charts, drives, svg, tiles, words
+from validators.report.summary import ATTACKED
 
 HERE = Path(__file__).parent
 PICTURE_BUDGET = 260_000  # letters of pictures on the page; what is left out stays in report.json
@@ -32,7 +33,7 @@ def render(report: Mapping[str, Any]) -> str:
     """
     return _environment().get_template("report.html.j2").render(
         report=report, css=Markup((HERE / "style.css").read_text(encoding="utf-8")),
-        headline=headline(report), pictures=_pictures(report.get("gates", [])),
+        headline=headline(report), attacked=ATTACKED, pictures=_pictures(report.get("gates", [])),
     )
 
 
@@ -46,6 +47,11 @@ def headline(report: Mapping[str, Any]) -> str:
     if verdict["overall"] == "pass":
         return (f"{'The gate' if len(gates) == 1 else f'All {_in_words(len(gates))} gates'} passed. Each of the "
                 f"{judged} judged figures is on the right side of its limit, also at the bad end of its interval.")
+    if verdict["overall"] == "waived":
+        waived = [gate["title"] for gate in gates if gate["verdict"] == "waived"]
+        names = sorted({w["name"] for w in report["decision"]["waivers"]})
+        return (f"{_listed(waived)} did not pass, and {_listed(names)} answer{'s' if len(names) == 1 else ''} for it. "
+                "Everything else passed, also at the bad end of its interval.")
     failed = [gate["title"] for gate in gates if gate["verdict"] == "fail"]
     unclear = [gate["title"] for gate in gates if gate["verdict"] == "inconclusive"]
     parts = []

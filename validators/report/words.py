@@ -15,6 +15,7 @@ VERDICTS: dict[str, dict[str, str]] = {
     "pass": {"word": "Pass", "outcome": "may be released", "symbol": "✓"},
     "fail": {"word": "Fail", "outcome": "must not be released", "symbol": "✕"},
     "inconclusive": {"word": "Inconclusive", "outcome": "must not be released", "symbol": "?"},
+    "waived": {"word": "Waived", "outcome": "released, although not all of it passed", "symbol": "!"},
     "info": {"word": "For information", "outcome": "decides nothing", "symbol": "i"},
 }
 
@@ -27,6 +28,18 @@ GLOSSARY: tuple[tuple[str, str], ...] = (
      "not just the value, is on the right side of the limit: the burden is on the release."),
     ("Pass, fail, inconclusive", "Inconclusive means that the question could not be answered, for example because "
      "there were too few rows. It blocks a release exactly like a failure. A release needs every gate."),
+    ("Waived", "Something did not pass, and the person named beside it answers for that until the day named. Copies, "
+     "broken files and leaks that were found cannot be waived."),
+    ("Membership inference", "Telling from the release whether a given person was in the training data. AUC is the "
+     "share of times that an attacker, shown one who was and one who was not, points at the right one: 0.5 is a coin."),
+    ("Singling out, linkability, inference", "The three questions of the European data protection authorities (WP29 "
+     "opinion 05/2014): can one person be isolated, can two files be joined, can a value be guessed? Figures are the "
+     "attack's success beyond what it reaches on people who were not in the training data."),
+    ("Differential privacy", "A promise about the method: whatever anybody does with the release, they learn at most a "
+     "little more than if one person had not been in the data. Epsilon says how little (1 is strong, above 10 says "
+     "next to nothing), delta how often the promise may fail."),
+    ("Ledger", "The list of all releases about the same people, in the store beside them. What is harmless once may "
+     "not be harmless fifty times, so privacy budgets add up there and attacks see all releases together."),
     ("Power", "The smallest effect that the test would have found with the rows it had. A test without power that "
      "finds nothing says nothing."),
     ("Train, holdout, reference", "Three parts of the real data that share no entity. The generator learns from train "

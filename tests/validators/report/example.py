@@ -224,9 +224,61 @@ def plan() -> dict[str, Any]:
     }
 
 
-def report(gates: list[GateResult] | None = None, **changes: Any) -> dict[str, Any]:
+def ledger(**changes: Any) -> dict[str, Any]:
+    """Two earlier releases of the same people, one of them revoked."""
+    before = [{"release": f"census-income/2026.1{n}.01.1", "at": f"2026-1{n}-01T02:00:00Z", "revoked": n == 0,
+               "contract": "census-income 1.2.0", "spend": None, "overlap": {"share": 0.97, "low": 0.94, "high": 1.0},
+               "membership": {"value": 0.511, "high": 0.538, "limit": 0.55}} for n in (0, 1)]
+    facts = {
+        "source": "census", "declared": True, "length": 5, "head": "7b" * 32, "releases": before, "left_out": 0,
+        "published": 2, "withheld": 0, "reserved": 0, "expired": 1, "uncounted": 1, "restarted": [], "asked": None,
+        "total": None, "spent": None, "after": None, "unit": "people",
+        "composition": "added up (basic composition), every release in full for every person",
+        "elsewhere": [{"source": "census-teaching", "share": 0.021, "low": 0.014, "high": 0.031}],
+        "union": {"tested": [b["release"] for b in before], "not_tested": []},
+    }
+    return {**facts, **changes}
+
+
+def privacy() -> dict[str, Any]:
+    """What the fit stage records of a differentially private training."""
+    return {
+        "epsilon": 3.0, "delta": 1e-6, "unit": "entity", "contributions": 4,
+        "neighbours": "adding or removing all rows of one entity",
+        "mechanisms": [{"name": "Gaussian, marginals", "sigma": 2.1, "steps": 1},
+                       {"name": "Gaussian, gradients (Poisson sampling)", "sigma": 1.07, "steps": 1800, "rate": 0.02,
+                        "clip": 1.0}],
+        "accountants": [{"name": "Opacus PRV 1.6.0", "epsilon": 2.98}, {"name": "dp-accounting PLD 0.6.0",
+                                                                      "epsilon": 2.97}],
+        "curve": [[1e-5, 2.61], [1e-6, 2.98], [1e-7, 3.32]],
+        "outside": ["the number of rows", "the choice of the recipe"],
+        "bounds": "declared in the contract", "rng": "operating system's randomness; floating point noise",
+        "audit": {"epsilon_low": 0.7, "ceiling": 1.8, "canaries": 1000}, "implied": "see the table",
+    }
+
+
+WAIVED = "downstream.tstr"
+
+
+def waived() -> list[GateResult]:
+    """The gates with one finding that a person answers for."""
+    return spoil(results(), WAIVED, Verdict.WAIVED, remedy="train longer", waiver={
+        "name": "A. Okafor, data protection", "reason": "a pilot with one partner, who was told", "verdict": "fail",
+        "expires": "2027-06-30"})
+
+
+def report(gates: list[GateResult] | None = None, *, dp: bool = False, **changes: Any) -> dict[str, Any]:
     """The example's report; ``changes`` replace fields of the contract."""
+    record, spent = run_record(), {"epsilon": 3.0, "delta": 1e-6}
+    counted = ledger()
+    if dp:
+        record["stages"]["fit"]["privacy"] = privacy()
+        counted = ledger(asked=spent, spent={"epsilon": 6.0, "delta": 2e-6}, after={"epsilon": 9.0, "delta": 3e-6},
+                         total={"epsilon": 10.0, "delta": 1e-5})
+        for earlier in counted["releases"]:
+            earlier["spend"] = spent
     return build(
-        contract=contract(**changes), results=results() if gates is None else gates, run=run_record(), plan=plan(),
+        contract=contract(**changes), results=results() if gates is None else gates, run=record, plan=plan(),
         attempts=2, code={"version": "0.1.0", "commit": "9f3c2ab71d04"}, created="2026-11-21T23:58:41Z",
+        ledger=counted,
     )

@@ -1,0 +1,47 @@
+"""The report's statement of differential privacy, with the fields that NIST SP 800-226 asks for; or that there is none.
+
+The fit stage's record says what was done (``privacy``); what the claim amounts to is worked out here: the most
+members that any attacker can find at a given rate of false accusations (Kairouz, Oh and Viswanath 2015), which
+bounds every attack in this report whether it is in the panel or not.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from typing import Any
+
+from validators.report.disclosure import plain, tidy
+from validators.report.words import finite
+
+NONE = "no formal guarantee"
+FIELDS = ("epsilon", "delta", "unit", "contributions", "neighbours", "mechanisms", "accountants", "curve", "outside",
+          "bounds", "rng", "audit", "implied")
+FALSE_ALARMS = (0.001, 0.01, 0.05, 0.1)
+OUTSIDE = "this report and its figures, which were computed on real people and are no part of the guarantee"
+
+
+def statement(privacy: Any, ledger: Mapping[str, Any], commit: Any, k: int) -> dict[str, Any]:
+    """The ``dp`` part of the report, from the fit stage's record and the ledger's facts."""
+    if not isinstance(privacy, Mapping):
+        return {"none": NONE}
+    said = tidy(plain(privacy), k)
+    epsilon, delta = finite(said.get("epsilon")), finite(said.get("delta"))
+    rest = {key: value for key, value in said.items() if key not in FIELDS}
+    return {
+        **{key: said.get(key) for key in FIELDS}, "outside": [*(said.get("outside") or []), OUTSIDE],
+        "definition": "(epsilon, delta)-differential privacy" if delta else "pure epsilon-differential privacy",
+        "attacks_bound": [] if epsilon is None else [
+            {"false_alarms": rate, "found": most_found(epsilon, delta or 0.0, rate)} for rate in FALSE_ALARMS],
+        "cumulative": {key: ledger.get(key) for key in ("spent", "after", "total", "composition")} if ledger else None,
+        "trust": "The publisher runs the training and sees the private data; whoever gets the release is not trusted.",
+        "side_channels": "How long the training took and whether it failed are not hidden from its operators.",
+        "commit": commit, "rest": rest,
+    }
+
+
+def most_found(epsilon: float, delta: float, false_alarms: float) -> float:
+    """The highest true positive rate at a false positive rate that (epsilon, delta) allows any attacker."""
+    low = math.exp(min(epsilon, 700.0)) * false_alarms + delta
+    high = 1 - math.exp(-epsilon) * (1 - delta - false_alarms)
+    return max(min(low, high, 1.0), false_alarms)
