@@ -166,6 +166,57 @@ def list_command(store: StoreOption = STORE) -> None:
     commands.list_releases(store)
 
 
+ReleaseArgument = Annotated[str, typer.Argument(help="The release, with its version.", metavar="NAME@VERSION")]
+WhoOption = Annotated[str, typer.Option("--as", help="Who decides: your name.", metavar="NAME")]
+OwnKeyOption = Annotated[Path, typer.Option("--key", help="Your private key, a PEM file that only you can read.")]
+ReasonOption = Annotated[str, typer.Option("--reason", help="Why; whoever pulls is told.")]
+PublisherOption = Annotated[str | None, typer.Option("--publisher", help="Whose release it is: PEM file or sha256:...")]
+
+
+@app.command()
+def approve(release: ReleaseArgument, who: WhoOption, key: OwnKeyOption, reason: ReasonOption = "",
+            store: StoreOption = STORE, publisher: PublisherOption = None) -> None:
+    """Sign for a release: it is given out once it has the approvals that its contract asks for."""
+    from pipelines import desk
+
+    desk.decide("approve", release, by=who, key=key, reason=reason, store=store, publisher=publisher)
+
+
+@app.command()
+def reject(release: ReleaseArgument, who: WhoOption, key: OwnKeyOption, reason: ReasonOption,
+           store: StoreOption = STORE, publisher: PublisherOption = None) -> None:
+    """Sign against a release that waits for approvals: it is never given out."""
+    from pipelines import desk
+
+    desk.decide("reject", release, by=who, key=key, reason=reason, store=store, publisher=publisher)
+
+
+@app.command()
+def revoke(release: ReleaseArgument, who: WhoOption, key: OwnKeyOption, reason: ReasonOption,
+           store: StoreOption = STORE, publisher: PublisherOption = None) -> None:
+    """Take a release back: nobody can pull it any more, and whoever tries is told why."""
+    from pipelines import desk
+
+    desk.decide("revoke", release, by=who, key=key, reason=reason, store=store, publisher=publisher)
+
+
+@app.command()
+def ledger(name: Annotated[str, typer.Argument(help="The source: `synthesis.source`, else the contract's name.")],
+           store: StoreOption = STORE, key: KeyOption = None) -> None:
+    """What was let out about the same people, and what it cost; verifies the chain."""
+    from pipelines import desk
+
+    desk.ledger(name, store=store, key=key)
+
+
+@app.command("key")
+def key_command(file: Annotated[Path, typer.Argument(help="A PEM file.")]) -> None:
+    """The name of a key, sha256:..., for `synthesis.approvers` or --publisher."""
+    from pipelines import desk
+
+    desk.key(file)
+
+
 @app.command()
 def serve(contracts: Annotated[list[Path], typer.Argument(metavar="CONTRACT...")],
           cron: Annotated[str, typer.Option(help="When, e.g. '0 2 * * *'.")],

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from pipelines import road
+from pipelines.desk import red
 from pipelines.home import check_store, harden, use_workspace
 from pipelines.launch import launcher
 from synth.errors import Problems, Rejected, UserError, private_boundary
@@ -72,6 +73,13 @@ def run(contract: Path | None, *, store: str, workspace: Path, seed: int | None,
 def published(run: Run) -> None:
     """The last lines of a good run."""
     release = run.read()["stages"]["publish"]
+    judged = run.read()["stages"]["judge"]
+    for waiver in judged.get("waivers") or []:
+        print(red(f"waived     {waiver['finding']} ({waiver['verdict']}) by {waiver['name']} until "
+                  f"{waiver['expires']}: {waiver['reason']}"))
+    if release.get("standing"):
+        print(red(f"not given out yet: {release['standing']}; `synth approve {release['name']}@{release['version']} "
+                  f"--as NAME --key FILE --store {run.read()['store']}`"))
     print(f"published  {release['name']} {release['version']}\nrelease    {release['url']}\n"
           f"report     {run.stage_folder('judge') / 'report.html'}\n"
           f"pull it    synth pull {release['name']}@{release['version']} --store {run.read()['store']} --to FOLDER")
@@ -173,7 +181,13 @@ def list_releases(store: str) -> None:
 
     with private_boundary("list"):
         found = listed(check_store(store))
-    lines = [["NAME", "VERSION", "CREATED", "ROWS", "CONTRACT", "EXPIRED"]]
+    lines = [["NAME", "VERSION", "CREATED", "ROWS", "CONTRACT", "EXPIRED", "STANDING"]]
     lines += [[entry["name"], entry["version"], entry["created"], f"{entry['rows']:,}", entry["contract_version"],
-               "yes" if entry["expired"] else ""] for entry in found]
+               "yes" if entry["expired"] else "", red(_standing(entry))] for entry in found]
     print(table(lines) if found else f"no releases in {store}")
+
+
+def _standing(entry: dict[str, Any]) -> str:
+    """Why a release is not given out, and what was waived to publish it."""
+    waived = f"{entry['waived']} waived" if entry.get("waived") else ""
+    return ", ".join(filter(None, (str(entry.get("standing") or ""), waived)))

@@ -8,6 +8,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
+from pipelines.desk import red
 from pipelines.road import pending, status
 from synth.errors import UserError
 from synth.workspace import STAGES, Run, Workspace
@@ -44,10 +45,15 @@ def show(run: Run) -> str:
     text = [table(lines), "", table([["STAGE", "SECONDS", "FINISHED", "WHAT"], *map(_stage(record), STAGES)])]
     judged = record["stages"].get("judge")
     if judged:
-        text += ["", table([["GATE", "VERDICT"], *([gate, verdict] for gate, verdict in judged["gates"].items())]),
-                 "", f"report: {report(run)}"]
+        text += ["", table([["GATE", "VERDICT"], *([gate, red(verdict) if verdict == "waived" else verdict]
+                                                   for gate, verdict in judged["gates"].items())])]
+        text += [red(f"waived: {w['finding']} ({w['verdict']}) by {w['name']} until {w['expires']}: {w['reason']}")
+                 for w in judged.get("waivers") or []]
+        text += ["", f"report: {report(run)}"]
     if release := record["stages"].get("publish"):
         text.append(f"release: {release['url']}")
+        if release.get("standing"):
+            text.append(red(f"published as {release['standing']}"))
     elif (todo := pending(run)) and status(run) not in ("running", "rejected"):
         text += ["", f"to do: {', '.join(todo)}; go on with `synth run --resume {run.id}`"]
     return "\n".join(text)

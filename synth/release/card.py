@@ -61,7 +61,7 @@ def card(contract: Contract, report: dict[str, Any], *, version: str, rows: int,
         f"{created[:10]} from a private {source} under version {plain(contract.version)} of its contract "
         "(`contract.yaml`)"
         + (f", which says of it: {plain(contract.description)}" if contract.description else "."),
-        "## Verdict", _verdict(report),
+        "## Verdict", _waived(report) + _verdict(report),
         "## Columns", _columns(contract),
         "## Use", _use(contract, version),
         "## Limits", _limits(contract, report),
@@ -86,6 +86,15 @@ def _verdict(report: dict[str, Any]) -> str:
         lines.append(f"| {plain(gate.get('gate'))} | {plain(gate.get('question', ''))} | {plain(gate.get('verdict'))} "
                      f"| {passed} of {len(judged)} | {_figure(closest.get(gate.get('gate')))} |")
     return "\n".join(lines) + "\n\nAll figures, intervals and limits: `report.html`, and as JSON `report.json`."
+
+
+def _waived(report: dict[str, Any]) -> str:
+    """What did not pass and was published all the same, first of all."""
+    waivers = (report.get("decision") or {}).get("waivers") or []
+    lines = [f"* **{plain(w.get('title'))}** ({plain(w.get('finding'))}, {plain(w.get('verdict'))}): waived by "
+             f"{plain(w.get('name'))} until {plain(w.get('expires'))}, because {plain(w.get('reason'))}"
+             for w in waivers]
+    return "\U0001f534 **Not everything passed.**\n\n" + "\n".join(lines) + "\n\n" if lines else ""
 
 
 def _figure(finding: dict[str, Any] | None) -> str:

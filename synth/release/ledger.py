@@ -162,6 +162,31 @@ class Ledger:
         """True if the store holds nothing at all: it is new, or was thrown away."""
         return not self.store.entries()
 
+    def witnesses(self, read: Read) -> int:
+        """How many published releases of this source sign what the ledger says.
+
+        Raises :class:`VerificationError` for a release whose signature names an entry that is not there, or that the
+        ledger knows with another digest. Slower than :meth:`read`: every release's signature is opened.
+        """
+        from synth.release.provenance import counted_after
+        from synth.release.pull import stated
+
+        count, believed = 0, trust(None, self.home)
+        by_release = {a.release: a for a in read.released()}
+        for entry in self.store.entries():
+            if not isinstance(entry.get("ledger"), dict) or entry["ledger"].get("source") != self.source:
+                continue
+            name = f"{entry['name']}/{entry['version']}"
+            _, statement, _ = stated(self.store, entry["name"], entry["version"], believed)
+            after, account = counted_after(statement), by_release.get(name)
+            number = 0 if after is None else after.get("sequence")
+            known = {0: NOTHING, **{e["sequence"]: e["digest"] for e in read.entries}}.get(number)
+            if account is None or (after is not None and after.get("digest") != known):
+                raise VerificationError(f"release {name} was signed with another ledger than this one",
+                                        where=self.where, todo="restore the ledger from a copy")
+            count += 1
+        return count
+
     def elsewhere(self, people: Sketch) -> list[tuple[str, Overlap]]:
         """Other sources of this store whose releases share people with these, and how many (their largest)."""
         sources = {e["ledger"]["source"] for e in self.store.entries() if isinstance(e.get("ledger"), dict)}

@@ -126,6 +126,15 @@ def desk_rules(statement: Mapping[str, Any]) -> tuple[int, tuple[str, ...]]:
     raise VerificationError("what was signed does not say who must approve it")
 
 
+def counted_after(statement: Mapping[str, Any]) -> Mapping[str, Any] | None:
+    """The ledger entry after which a (verified) statement says that its release was counted."""
+    try:
+        found = statement["predicate"]["buildDefinition"]["externalParameters"].get("ledger")
+    except (KeyError, TypeError, AttributeError):
+        return None
+    return found if isinstance(found, Mapping) else None
+
+
 def identity(statement: Mapping[str, Any]) -> tuple[str, str]:
     """Name and version that a (verified) statement speaks of."""
     try:

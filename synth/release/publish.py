@@ -185,4 +185,4 @@ def _only_listed(data: Path, tables: list[Path], contract: Contract) -> None:
 def _result(store: Store, entry: dict[str, Any]) -> dict[str, Any]:
     return {"name": entry["name"], "version": entry["version"],
             "url": f"{store.url}/{entry['name']}/{entry['version']}", "manifest_digest": entry["manifest_digest"],
-            "key_id": entry["key_id"]}
+            "key_id": entry["key_id"], "standing": entry.get("standing", "")}

@@ -154,9 +154,10 @@ def test_the_dark_theme_is_dark(browser: Any, files: dict[str, Path]) -> None:
     ("pass", "light", 1280), ("fail", "dark", 360), ("waived", "light", 1280), ("waived", "dark", 360),
     ("scenes", "light", 1280), ("empty", "light", 1280), ("heat", "dark", 1280)])
 def test_axe_finds_nothing(browser: Any, files: dict[str, Path], name: str, scheme: str, width: int) -> None:
-    """WCAG 2.2 AA and the best practices that axe-core knows; the page allows no script, so axe comes in from outside."""
+    """WCAG and the best practices that axe-core knows; the page allows no script, so axe comes in from outside."""
     axe = pytest.importorskip("axe_playwright_python.sync_playwright")
-    page = browser.new_context(viewport={"width": width, "height": 800}, color_scheme=scheme, bypass_csp=True).new_page()
+    page = browser.new_context(viewport={"width": width, "height": 800}, color_scheme=scheme,
+                               bypass_csp=True).new_page()
     page.goto(files[name].as_uri())
     found = axe.Axe().run(page).response
     assert len(found["passes"]) > 15

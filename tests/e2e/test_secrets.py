@@ -39,12 +39,16 @@ def test_nothing_private_leaves_private(tmp_path):
     assert list(run.read()["stages"]) == list(STAGES)
     for arguments in [("show", run.id), ("runs",), ("report", run.id), ("list",), ("check", str(planted.contract)),
                       ("sample", run.id, "--rows", "50", "--where", "ill=true", "--out", "more.csv"),
-                      ("pull", "people", "--to", "pulled"), ("init", "source/people.csv", "--name", "drafted")]:
+                      ("pull", "people", "--to", "pulled"), ("ledger", "people"), ("key", "keys/signing.pub"),
+                      ("init", "source/people.csv", "--name", "drafted")]:
         outputs.append(synth(tmp_path, *arguments))
         assert outputs[-1].returncode == 0, outputs[-1].stderr
     (release,) = (tmp_path / "pulled" / "people").iterdir()
-    outputs.append(synth(tmp_path, "verify", str(release)))
-    assert outputs[-1].returncode == 0, outputs[-1].stderr
+    for arguments in [("verify", str(release)), ("revoke", f"people@{release.name}", "--as", "A. Okafor", "--key",
+                                                 "keys/signing.pem", "--reason", "a test")]:
+        outputs.append(synth(tmp_path, *arguments))
+        assert outputs[-1].returncode == 0, outputs[-1].stderr
+    assert (tmp_path / ".store" / ".ledger").is_dir() and (tmp_path / ".store" / ".statements").is_dir()
 
     private = run.private.relative_to(tmp_path).parts
     inside = Scanner(planted.secrets).folder(run.private)
