@@ -24,6 +24,7 @@ from synth.errors import InternalError
 from synth.gan import schedules
 from synth.gan.books import Books, copied, finite
 from synth.gan.checks import check
+from synth.gan.clock import work
 from synth.gan.players import Offer, Players, Watching
 from synth.gan.recipe import Phase, Recipe
 from synth.gan.steps import Steps
@@ -64,10 +65,6 @@ class Trainer:
     def _devices(self) -> list[torch.device]:
         return [self.device] if self.device.type == "cuda" else []
 
-    def _work(self) -> float:
-        """The clock of a phase that is limited by it: on a processor, what other programs use does not count."""
-        return time.monotonic() if self.device.type == "cuda" else time.process_time() / torch.get_num_threads()
-
     def _choose(self) -> dict[str, Any]:
         history = self.books.history
         losses = [phase["validation"] for phase in history["phases"]]
@@ -94,7 +91,7 @@ class Trainer:
             books.reopen(phase)
         else:
             books.open(index, phase)
-        started, worked = time.monotonic() - state["seconds"], self._work() - state["work"]
+        started, worked = time.monotonic() - state["seconds"], work(self.device) - state["work"]
         every = max(1, phase.steps // LOG_POINTS)
         with self.progress.step(f"training: {phase.name}", phase.steps) as shown:
             while state["step"] < phase.steps and not (phase.seconds and state["work"] >= phase.seconds):
@@ -120,7 +117,7 @@ class Trainer:
                     self._show(step)
                 if exhausted:
                     break
-                state["seconds"], state["work"] = time.monotonic() - started, self._work() - worked
+                state["seconds"], state["work"] = time.monotonic() - started, work(self.device) - worked
                 self._save(False)
         self._finish(phase, time.monotonic() - started)
         self._save(True)

@@ -14,6 +14,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
+from synth.gan.clock import work
 from synth.gan.recipe import Recipe
 from synth.gan.steps import Steps, begun
 from synth.gan.trainer import Trainer
@@ -118,8 +119,10 @@ def _timed(players: ImagePlayers, recipe: Recipe, progress: Progress) -> Recipe:
     copied = copy.copy(players)
     copied.generator, copied.critic = copy.deepcopy(players.generator), copy.deepcopy(players.critic)
     device = players.train.device
-    clock = (lambda: time.process_time() / torch.get_num_threads()) if limit and device.type == "cpu" \
-        else time.perf_counter
+
+    def now() -> float:
+        return work(device) if limit else time.perf_counter()
+
     phases, total = [], 0.0
     with torch.random.fork_rng(devices=[device] if device.type == "cuda" else []):
         for phase in recipe.phases:
@@ -128,12 +131,12 @@ def _timed(players: ImagePlayers, recipe: Recipe, progress: Progress) -> Recipe:
             other = torch.optim.SGD(copied.critic.parameters(), 0.0)
             seconds = []
             for _ in range(TIMED + 1):
-                start = clock()
+                start = now()
                 for _ in range(phase.critic_steps):
                     steps.critic(other)
                 losses = steps.generator(one)
                 sum(float(loss) for loss in losses.values())  # waits for the device
-                seconds.append(clock() - start)
+                seconds.append(now() - start)
             each = sum(seconds[1:]) / TIMED
             if limit:
                 planned = max(1, int(SPARE * limit / each))

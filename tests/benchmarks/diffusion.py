@@ -7,13 +7,14 @@ deterministic steps (DDIM, Song et al. 2021) to draw. It trains for a given numb
 from __future__ import annotations
 
 import copy
-import time
 
 import numpy as np
 import torch
 import torch.nn.functional as F
 from monai.networks.nets import DiffusionModelUNet
 from monai.networks.schedulers import DDIMScheduler, DDPMScheduler
+
+from synth.gan.clock import work
 
 BATCH, STEPS, DRAWING_STEPS = 64, 1000, 50
 
@@ -41,10 +42,8 @@ class Diffusion:
         scheduler = DDPMScheduler(num_train_timesteps=STEPS, schedule="scaled_linear_beta")
         optimiser = torch.optim.AdamW(self.net.parameters(), rate)
         data, kinds = torch.from_numpy(images), torch.from_numpy(labels)
-        clock = time.monotonic if self.device.type == "cuda" else (
-            lambda: time.process_time() / torch.get_num_threads())  # as the trainer's
-        start = clock()
-        while clock() - start < seconds:
+        start = work(self.device)
+        while work(self.device) - start < seconds:
             rows = torch.randint(len(data), (BATCH,))
             real = data[rows].to(self.device, memory_format=torch.channels_last)
             noise, when = torch.randn_like(real), torch.randint(STEPS, (BATCH,), device=self.device)
@@ -58,7 +57,7 @@ class Diffusion:
             keep = min(0.999, self.steps / (self.steps + 10))
             with torch.no_grad():
                 torch._foreach_lerp_(list(self.average.parameters()), list(self.net.parameters()), 1 - keep)
-        self.seconds = clock() - start
+        self.seconds = work(self.device) - start
 
     @torch.no_grad()
     def draw(self, labels: np.ndarray, size: tuple[int, int], *, seed: int) -> np.ndarray:

@@ -159,7 +159,7 @@ def test_a_paired_task_learns_its_target() -> None:
 
 def test_the_clock_of_the_work_ends_a_phase(monkeypatch: pytest.MonkeyPatch) -> None:
     now = iter(range(10_000))
-    monkeypatch.setattr(trainer.Trainer, "_work", lambda self: float(next(now)))
+    monkeypatch.setattr(trainer, "work", lambda device: float(next(now)))
     _, history = run(recipe(500, seconds=20.0, anneal=True))
     assert 10 <= history["phases"][0]["steps"] <= 21 < history["phases"][0]["planned"]
 
