@@ -6,7 +6,7 @@ smaller of their two edges, so counting those in both estimates how many people 
 key the numbers are noise; a sketch of fewer people is filled up with noise, so that it does not tell how many.
 
 Bottom-k sampling: Cohen and Kaplan, "Summarizing data using bottom-k sketches", PODC 2007. What a sketch can miss:
-people who are fewer than about 4 in :data:`SIZE` of the larger release, and people whose names changed.
+people who are fewer than about 3 in :data:`SIZE` of the larger release, and people whose names changed.
 """
 
 from __future__ import annotations
@@ -128,7 +128,8 @@ def overlap(first: Sketch, second: Sketch) -> Overlap | None:
     shared, chance = int((both.astype(float) <= edge).sum()), edge / 2.0**64
     half, middle = _Z * np.sqrt(shared + _Z**2 / 4), shared + _Z**2 / 2
     people = max(first.count, 1) * chance
-    share, low, high = (float(min(max(v, 0.0) / people, 1.0)) for v in (shared, middle - half, middle + half))
+    low_edge = middle - half if shared else 0.0
+    share, low, high = (float(min(max(v, 0.0) / people, 1.0)) for v in (shared, low_edge, middle + half))
     if first.complete and second.complete:  # everybody is in both: there is nothing to estimate
         low = high = share
     return Overlap(share=share, low=low, high=high)

@@ -16,9 +16,11 @@ from validators.report.words import finite
 
 NONE = "no formal guarantee"
 FIELDS = ("epsilon", "delta", "unit", "contributions", "neighbours", "mechanisms", "accountants", "curve", "outside",
-          "bounds", "rng", "audit", "implied")
+          "bounds", "rng", "audit", "implied", "definition", "sampling", "covers", "trust")
 FALSE_ALARMS = (0.001, 0.01, 0.05, 0.1)
-OUTSIDE = "this report and its figures, which were computed on real people and are no part of the guarantee"
+OUTSIDE = ("this report and its figures, which were computed on real people and are no part of the guarantee",
+           "the ledger's keyed samples of who was trained on, which say nothing without the publisher's key")
+TRUST = "The publisher runs the training and sees the private data; whoever gets the release is not trusted."
 
 
 def statement(privacy: Any, ledger: Mapping[str, Any], commit: Any, k: int) -> dict[str, Any]:
@@ -29,12 +31,12 @@ def statement(privacy: Any, ledger: Mapping[str, Any], commit: Any, k: int) -> d
     epsilon, delta = finite(said.get("epsilon")), finite(said.get("delta"))
     rest = {key: value for key, value in said.items() if key not in FIELDS}
     return {
-        **{key: said.get(key) for key in FIELDS}, "outside": [*(said.get("outside") or []), OUTSIDE],
-        "definition": "(epsilon, delta)-differential privacy" if delta else "pure epsilon-differential privacy",
+        **{key: said.get(key) for key in FIELDS}, "outside": [*(said.get("outside") or []), *OUTSIDE],
+        "definition": said.get("definition") or f"{'approximate' if delta else 'pure'} differential privacy",
+        "trust": said.get("trust") or TRUST,
         "attacks_bound": [] if epsilon is None else [
             {"false_alarms": rate, "found": most_found(epsilon, delta or 0.0, rate)} for rate in FALSE_ALARMS],
         "cumulative": {key: ledger.get(key) for key in ("spent", "after", "total", "composition")} if ledger else None,
-        "trust": "The publisher runs the training and sees the private data; whoever gets the release is not trusted.",
         "side_channels": "How long the training took and whether it failed are not hidden from its operators.",
         "commit": commit, "rest": rest,
     }
