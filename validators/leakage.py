@@ -29,6 +29,7 @@ from validators.nearness import nearness
 from validators.rarity import Rarity
 from validators.reconstruction import Margins, reconstruction
 from validators.shadows import shadows
+from validators.tail import tail
 
 TITLE = "Leakage"
 QUESTION = "Can anybody learn from the synthetic table who was trained on, or a secret about them?"
@@ -38,6 +39,7 @@ ISOLATION_NEIGHBOURS = 5
 # drawn from the kept model again, and their rows in all
 SETS = {Attacks.QUICK: (10, 100_000), Attacks.RELEASE: (100, 1_000_000)}
 MODEL = "Membership inference with the model's own likelihood"
+SURE = ("closest record, calibrated", "classifier on distances")  # those that see single copies
 PANEL = ("attribute inference", "copies", "inference from the nearest row", "likelihood of the model", "linkability",
          "nearness", "reconstruction from repeated sampling", "singling out", *ATTACKS)
 NOT_TESTED = (
@@ -65,7 +67,8 @@ class Limits:
       holdout rows, at most 30 %).
     * union_auc .60: the same for who holds eleven sets of the model; wider, because one is released.
     * shadow_auc .60: by shadow models on the people most at risk (``synthesis.attacks: release`` only).
-    * copies, distance: one-sided significance below which copies, or nearness to train, stop a release.
+    * copies, distance, tail: one-sided significance below which copies, nearness to train, or training people among
+      those that attacks are surest of, stop a release.
     * copies_excess .01, near_excess .02: what the share of single rows hit may exceed the holdout's by, however
       significant, and never more than half of the holdout's share: 0 in a table where chance makes no copies.
       Measured: a generator that fits well, on a table of many spikes, hits .055 against .046 (near: .067, .054).
@@ -91,6 +94,7 @@ class Limits:
     copies_excess: float = field(default=0.01, metadata={"direction": "at most", "range": (0, 1)})
     near_excess: float = field(default=0.02, metadata={"direction": "at most", "range": (0, 1)})
     distance: float = field(default=0.01, metadata={"direction": "at least", "range": (1e-9, 0.5)})
+    tail: float = field(default=0.02, metadata={"direction": "at least", "range": (1e-9, 0.5)})
     distance_excess: float = field(default=0.02, metadata={"direction": "at most", "range": (0, 0.5)})
     inference: float = field(default=0.03, metadata={"direction": "at most", "range": (0, 1)})
     residual: float = field(default=0.10, metadata={"direction": "at most", "range": (0, 1)})
@@ -194,6 +198,7 @@ def _membership(evidence: TableEvidence, limits: Limits) -> list[Finding]:
     return [nearness(first.members, first.others, first.synthetic, first.member_entities, first.other_entities,
                      significance=limits.distance, margin=limits.distance_excess, ties=limits.ties,
                      seed=evidence.seed),
+            tail(panel, SURE, limits.tail),
             worst_attack(panel, "auc", "leakage.membership.auc", "Membership inference, worst attack", limits.auc),
             worst_attack(panel, "tpr", "leakage.membership.tpr",
                          "Members found at 1 % false positives, worst attack", limits.tpr),
