@@ -311,8 +311,9 @@ def markdown(found: list[dict], command: str) -> str:
              f"Command: `{command}`", "",
              f"Machine: {machine['cores']} cores, {machine['memory_gib']} GiB, {machine['cpu']}, {machine['date']}; "
              f"one thread, beside other work. Populations: mixed and spikes (a row a person, {ROWS:,} real rows), "
-             f"repeated (one to three rows a person, {2 * ROWS:,} rows), 60 % train each, Adult {2 * ROWS:,} rows, phantoms of 1,000 patients, "
-             "traffic of 800 drivers. *Stopped*: failed or inconclusive. Brackets: 95 % Wilson intervals.", "",
+             f"repeated (one to three rows a person, {2 * ROWS:,} rows), 60 % train each, Adult {2 * ROWS:,} rows, "
+             "phantoms of 1,000 patients, traffic of 800 drivers. *Stopped*: failed or inconclusive. Brackets: 95 % "
+             "Wilson intervals.", "",
              "| generators | stopped | failed |", "|---|---|---|"]
     loud = [f for f in found if f["share"] >= 0.01 and f["kind"] not in ("mirrored", "smoother 0.5", "smoother 0.8")]
     groups = {"innocent": [f for f in found if f["kind"] == INNOCENT],
