@@ -7,6 +7,7 @@ utility; that it guesses *better for training people than for others* is leakage
 from __future__ import annotations
 
 from dataclasses import dataclass
+from statistics import NormalDist
 
 import numpy as np
 import pandas as pd
@@ -167,10 +168,17 @@ def _finding(found: list[_Advantage], limit: float, rows: int) -> Finding:
     worst = st.deciding(lows, highs, limit)
     error = st.standard_error(found[worst].draws)
     verdict = st.at_most(float(lows[worst]), float(highs[worst]), limit)
-    shown = []
-    for name in dict.fromkeys(a.column for a in found):
+    shown, columns = [], list(dict.fromkeys(a.column for a in found))
+    for name in columns:
         own = max((i for i, a in enumerate(found) if a.column == name), key=lambda i: highs[i])
         shown.append(pictures.interval_row(name, values[own], lows[own], highs[own], 0.0, limit))
+    chances = []
+    for name in columns:
+        own_chances = [advantage_p(a.value, st.standard_error(a.draws)) for a in found if a.column == name]
+        chances.append(min(1.0, len(own_chances) * min(own_chances)))
+    rows_shown: list[list[str | float | None]] = [
+        [name, st.number(alone), st.number(corrected)]
+        for name, alone, corrected in zip(columns, chances, holm(chances), strict=True)]
     needed = st.rows_to_pass(rows, float(highs[worst] - values[worst]), error, limit)
     return Finding(
         id="leakage.inference", title="Guessing a sensitive column of training people better than of others",
@@ -182,4 +190,23 @@ def _finding(found: list[_Advantage], limit: float, rows: int) -> Finding:
                f"untouched rows as control variates; simultaneous bounds over {len(shown)} columns and two guesses",
         remedy=st.remedy(verdict, f"{found[worst].column!r} of training people can be guessed: use a smaller model, or "
                          "more rows", needed, rows, "untouched rows"),
-        detail={"pictures": [pictures.intervals("Attribute inference, train over untouched rows", shown, "share")]})
+        detail={"pictures": [
+            pictures.intervals("Attribute inference, train over untouched rows", shown, "share"),
+            pictures.table("Chance of such an advantage where nothing leaks, by column",
+                           ["column", "p", "p, corrected for all columns (Holm)"], rows_shown)]})
+
+
+def advantage_p(value: float, error: float) -> float:
+    """One-sided chance of an advantage at least as large where there is none (normal)."""
+    if not np.isfinite(error):
+        return 1.0
+    return float(1 - NormalDist().cdf(value / max(error, 1e-12)))
+
+
+def holm(chances: list[float]) -> list[float]:
+    """P-values corrected for their number: the k-th smallest of m times m - k + 1, never falling (Holm 1979)."""
+    order, corrected, so_far = np.argsort(chances, kind="stable"), [0.0] * len(chances), 0.0
+    for rank, place in enumerate(order):
+        so_far = max(so_far, min(1.0, (len(chances) - rank) * chances[place]))
+        corrected[int(place)] = so_far
+    return corrected
