@@ -193,8 +193,8 @@ def adult(data: Path, seed: int) -> TableEvidence:
                          entities={p: np.arange(len(frames[p])) for p in PARTS}, **frames)
 
 
-def tables(part: str, seed: int, data: Path | None, done: set[tuple[str, str, int]]) -> list[dict]:
-    """One round of a population of tables."""
+def tables(part: str, seed: int, data: Path | None, done: set[tuple[str, str, int]], innocent: bool) -> list[dict]:
+    """One round of a population of tables; of its innocent ones alone if asked."""
     e, fresh = population(part, seed, data)
     found = []
     for number in range(INNOCENTS[part]):
@@ -209,7 +209,7 @@ def tables(part: str, seed: int, data: Path | None, done: set[tuple[str, str, in
     def rows_of(rows: int, s: int) -> pd.DataFrame:
         return held.iloc[:rows] if fresh is None else fresh(rows, s)
 
-    for name, kind in KINDS[part].items():
+    for name, kind in () if innocent else KINDS[part].items():
         if (part, name, seed) not in done:
             draw = kind.make(e, rows_of)
             guilty = replace(e, synthetic=draw(len(held), derive(seed, "released")),
@@ -360,6 +360,7 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--parts", nargs="+", default=[*KINDS, "ours", "images", "scenes"])
     parser.add_argument("--few", type=int, default=2, help="rounds of ours, images and scenes")
+    parser.add_argument("--innocent", action="store_true", help="innocent tables only")
     parser.add_argument("--data", type=Path, help="folder with the folder adult; without it Adult is left out")
     parser.add_argument("--raw", type=Path, default=Path(__file__).parent / "results" / "leakage.jsonl")
     a = parser.parse_args()
@@ -374,7 +375,8 @@ def main() -> None:
             known = read(a.raw)
             done = {(f["part"], f["kind"], f["seed"]) for f in known}
             seed = FIRST + number
-            new = rare[part](seed, done) if part in rare else tables(part, seed, a.data, done)
+            new = rare[part](seed, done) if part in rare else tables(
+                part, seed, a.data, done, a.innocent)
             with a.raw.open("a") as file:
                 file.writelines(json.dumps(f) + "\n" for f in new)
             if known or new:
