@@ -127,3 +127,32 @@ def test_a_server_that_is_not_there_is_a_user_error(bench: Bench, bucket: str,
     s3fs.S3FileSystem.clear_instance_cache()
     with pytest.raises(UserError, match="the store failed"):
         list_releases(bucket)
+
+
+def test_a_ledger_and_decisions_on_s3(bench: Bench, bucket: str) -> None:
+    """Two writers at once: the server lets one create each entry, and the slower one reads again before it spends."""
+    from synth.release.ledger import Ledger
+    from tests.release.test_ledger import ask, release
+
+    said: list[str] = []
+    ask("warm", bench.keys)  # makes the key
+
+    def reserve(number: int) -> None:
+        try:
+            Ledger(Store(bucket), "people", bench.keys).reserve(ask(f"run-{number}", bench.keys, epsilon=2),
+                                                                declared=True)
+            said.append("reserved")
+        except UserError as error:
+            said.append(error.what)
+
+    threads = [threading.Thread(target=reserve, args=(number,)) for number in range(3)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert said.count("reserved") == 1 and sum("used up" in what for what in said) == 2, said
+    ledger = Ledger(Store(bucket), "people", bench.keys)
+    (held,) = ledger.read().accounts
+    release(ledger, ask(held, bench.keys, epsilon=2))
+    assert [e["event"] for e in ledger.read().entries] == ["reserved", "published"]
+    assert not Store(bucket).extend(".ledger/people", 1, b"{}")  # nothing is overwritten
