@@ -10,6 +10,7 @@ from scipy import stats
 
 from synth.contract import Attacks, Training
 from synth.errors import InternalError
+from synth.workspace import Workspace, scratch
 from tests.validators import populations
 from validators import gates, leakage, shadowing
 from validators.finding import Verdict
@@ -116,3 +117,17 @@ def test_a_domain_without_harder_attacks_refuses_them():
     terms = populations.contract(domain="medical", attacks=Attacks.RELEASE)
     assert any("quick attacks only" in p.what for p in gates.check_limits(terms))
     assert gates.check_limits(populations.contract(attacks=Attacks.RELEASE)) == []
+
+
+def test_what_shadows_left_survives_an_interruption_and_not_the_judgement(tmp_path):
+    run = Workspace(tmp_path).new_run("people", contract_digest="0", seed=1)
+    with run.stage("generate"):
+        pass
+    folder = scratch(run.stage_folder("generate"), "judge")
+    with pytest.raises(KeyboardInterrupt), run.stage("judge"):
+        folder.mkdir()
+        (folder / "0.npy").write_bytes(b"scores")
+        raise KeyboardInterrupt
+    with run.stage("judge"):
+        assert (folder / "0.npy").read_bytes() == b"scores"
+    assert not folder.exists() and not list(run.private.rglob("*.npy"))
