@@ -9,6 +9,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
+from synth.driving.bicycle import SLOWEST
 from synth.driving.plan import (
     BRAKING,
     CLOCK,
@@ -19,6 +20,9 @@ from synth.driving.plan import (
     LEFT,
     NEXT,
     ONSET,
+    PATH_A,
+    PATH_D,
+    PATH_V,
     PLANNED,
     PLANNED_S,
     Facts,
@@ -26,16 +30,38 @@ from synth.driving.plan import (
 
 OWN = 0.6  # of a lane's width: what is nearer than this across the road is in the own lane
 SEEN = 7  # facts of each neighbour
-OWN_FACTS, GOALS = 8, 16
+OWN_FACTS, GOALS = 12, 22
 DYNAMIC = 6 * SEEN + OWN_FACTS + GOALS
 FAR = 1e6
+KEEPING, CATCHING = 0.9, 0.4  # 1/s: back to the path, back to the profile's speed
+LEAST, MOST = 3.0, 2.0  # m/s^2: no profile asks for more braking, or more acceleration
+PEAK = 0.95  # share of its hardest braking that a vehicle keeps up while it brakes
 OWN_AHEAD = 2 * SEEN  # where the leader's facts begin (lanes: right, own, left)
 
 
 def features(states: Tensor, used: Tensor, facts: Facts, schedule: Tensor) -> Tensor:
     """Features [..., K, DYNAMIC] of states [..., K, 4], the controls used before [..., K, 2], and the schedule's rows
     [..., K, SCHEDULE]; ``facts`` broadcast against the states."""
-    return torch.cat([neighbours(states, used, facts), own(states, used, facts), goals(states, facts, schedule)], -1)
+    return torch.cat([neighbours(states, used, facts), own(states, used, facts),
+                      goals(states, used, facts, schedule)], -1)
+
+
+def planned(states: Tensor, facts: Facts, schedule: Tensor) -> Tensor:
+    """The control [..., K, 2] that the plan alone asks for: along the road what leads to its profile's speed, and its
+    braking while that lasts; across it what keeps a vehicle to its path or leads it back (critically damped). The
+    policy says what a driver does beyond that, so errors of its own do not add up."""
+    _, d, heading, speed = states.unbind(-1)
+    ahead = schedule[..., PATH_A] + 2 * KEEPING * (schedule[..., PATH_V] - speed * heading.sin())
+    across = (ahead + KEEPING ** 2 * (schedule[..., PATH_D] - d)) * (speed / SLOWEST).clamp(max=1.0)
+    behind = schedule[..., GOAL_SPEED] - schedule[..., PLANNED] * schedule[..., LEFT] - speed
+    along = (CATCHING * behind).clamp(-LEAST, MOST) * facts.known
+    along = torch.where(schedule[..., HARD] > 0, -PEAK * schedule[..., HARD], along)
+    return torch.stack([along, across], -1)
+
+
+def fine(value: Tensor, scale: float) -> Tensor:
+    """A quantity whose ordinary size is ``scale`` and that may be a hundred times as large."""
+    return (value / scale).asinh() / 2
 
 
 def neighbours(states: Tensor, used: Tensor, facts: Facts) -> Tensor:
@@ -82,12 +108,13 @@ def own(states: Tensor, used: Tensor, facts: Facts) -> Tensor:
     centre = torch.minimum(lane.floor().clamp(min=0), facts.lanes - 1) + 0.5
     return torch.stack([speed / 15, 3 * (lane - centre), (30 * heading).clamp(-5, 5),
                         (speed * heading.sin()).clamp(-3, 3), lane.clamp(-0.5, 2), (facts.lanes - lane).clamp(-0.5, 2),
-                        used[..., 0] / 2, used[..., 1]], -1)
+                        used[..., 0] / 2, used[..., 1], fine(used[..., 0], 0.1), fine(used[..., 1], 0.03),
+                        fine(speed * heading.sin(), 0.05), fine((lane - centre) * facts.lane, 0.1)], -1)
 
 
-def goals(states: Tensor, facts: Facts, schedule: Tensor) -> Tensor:
+def goals(states: Tensor, used: Tensor, facts: Facts, schedule: Tensor) -> Tensor:
     """How far the vehicle has come towards what it is going to do; [..., K, GOALS]."""
-    s, d, _, speed = states.unbind(-1)
+    s, d, heading, speed = states.unbind(-1)
     plan = schedule.unbind(-1)
     short = plan[GOAL_SPEED] - speed
     crossing, onset = plan[CROSSING], plan[ONSET]
@@ -100,9 +127,14 @@ def goals(states: Tensor, facts: Facts, schedule: Tensor) -> Tensor:
     spare = (ahead.abs() - half - room) * told
     over = (faster - pace) * told
     known = facts.known
+    beyond = used - planned(states, facts, schedule)
     return torch.stack([
         (short / 4).clamp(-3, 3) * known, (short / plan[LEFT].clamp(min=0.2) / 3).clamp(-3, 2) * known, plan[LEFT],
         ((plan[PLANNED_S] - s) / 8).clamp(-3, 3) * known, plan[PLANNED] / 2 * known, plan[NEXT] / 2 * known,
         2 * ((plan[GOAL_D] - d) / facts.lane).clamp(-2, 2), crossing / 2, torch.exp(-crossing.abs()) * (crossing != 0),
         plan[BRAKING] / 2, plan[HARD] / 2, onset / 2, plan[CLOCK], (spare / 8).clamp(-3, 3), (over / 3).clamp(-3, 3),
-        (spare / (onset.clamp(min=0) + 0.4) / 3).clamp(-3, 3)], -1)
+        (spare / (onset.clamp(min=0) + 0.4) / 3).clamp(-3, 3),
+        fine(plan[PATH_D] - d, 0.2), fine(plan[PATH_V] - speed * heading.sin(), 0.1),
+        fine(short / plan[LEFT].clamp(min=0.2) - used[..., 0], 0.3) * known,
+        (plan[HARD] > 0) * (plan[HARD] + used[..., 0]) / 3,
+        fine(beyond[..., 0], 0.1), fine(beyond[..., 1], 0.03)], -1)

@@ -1,4 +1,4 @@
-"""The generator of scenes: a table generator for headers, and drivers who make a scene of each."""
+"""The generator of scenes: a table for the listing, headers for its rows, and drivers who make a scene of each."""
 
 from __future__ import annotations
 
@@ -23,11 +23,12 @@ from synth.tabular.conditions import parse
 from synth.tabular.schema import TableSchema
 
 if TYPE_CHECKING:
+    from synth.driving.headers import HeaderModel
     from synth.driving.model import DriverModel
     from synth.driving.plan import Plan
     from synth.tabular.generator import TableGenerator
 
-HEADER, DRIVERS, SCENES = "header", "drivers", "scenes.json"
+LISTING, HEADER, DRIVERS, SCENES = "listing", "header", "drivers", "scenes.json"
 FRICTION = 0.9  # of a dry road
 
 
@@ -37,6 +38,7 @@ class SceneGenerator:
     for, and what the drivers made of it is for the gates to measure."""
 
     rows: TableGenerator
+    headers: HeaderModel
     drivers: DriverModel
     header: Header
     conditioning: Conditioning
@@ -46,11 +48,12 @@ class SceneGenerator:
     @classmethod
     def fit(cls, scenes: Scenes, schema: TableSchema, contract: Contract, *, seed: int, device: str,
             progress: Progress, checkpoints: Path) -> SceneGenerator:
-        """Train on the train part: the header's table under the contract's constraints, then the drivers.
+        """Train on the train part: the listing's table under the contract's constraints, headers, then the drivers.
 
         ``schema`` describes ``scenes.table``; ``checkpoints`` is a folder that outlives an interruption.
         """
         from synth.driving import recipes
+        from synth.driving.headers import HeaderModel
         from synth.driving.model import DriverModel
         from synth.errors import UserError
         from synth.tabular.generator import TableGenerator
@@ -59,30 +62,37 @@ class SceneGenerator:
             raise UserError("there is nothing to train on: the training part has no scene")
         checkpoints.mkdir(parents=True, exist_ok=True)
         base = recipes.named(contract.training)
+        effort = contract.training.effort
         scenes, header = cast(scenes), Header.fit(scenes, schema)
-        frame = pd.concat([scenes.table[schema.names].reset_index(drop=True), header.describe(scenes)], axis=1)
-        whole = TableSchema(columns=(*schema.columns, *header.schema().columns))
         first = dict.fromkeys(name for name in (MANOEUVRE, *contract.conditions, *schema.names) if name in schema.names)
         rows = TableGenerator.fit(
-            frame, whole, contract.constraints, seed=derive(seed, "header"), device=device, progress=progress,
-            training=recipes.of_header(base, scenes=len(scenes), effort=contract.training.effort),
-            checkpoint=checkpoints / "header", entities=scenes.entities, conditions=tuple(first), k=contract.k)
+            scenes.table[schema.names].reset_index(drop=True), schema, contract.constraints,
+            seed=derive(seed, "listing"), device=device, progress=progress,
+            training=recipes.of_listing(base, scenes=len(scenes), effort=effort),
+            checkpoint=checkpoints / "listing", entities=scenes.entities, conditions=tuple(first), k=contract.k)
         conditioning = Conditioning.fit(scenes.table, schema, schema.names)
         friction = tuple((str(name), float(mu)) for name, mu in
                          (contract.traffic.friction if contract.traffic is not None else ()))
-        plan = _as_recorded(header.realise(frame, _friction(scenes.table, friction),
-                                           conditioning.encode(scenes.table)), scenes)
-        recipe = recipes.resolve(base, scenes=len(scenes), effort=contract.training.effort)
-        drivers = DriverModel.fit(scenes.states, plan, _classes(scenes.table), scenes.entities, scenes.shape, recipe,
+        asked, classes = conditioning.encode(scenes.table), _classes(scenes.table)
+        headers = HeaderModel.fit(scenes, header, asked, classes, recipes.of_headers(
+            base, scenes=len(scenes), effort=effort), seed=derive(seed, "header"), device=device, progress=progress,
+            checkpoint=checkpoints / "header", k=contract.k)
+        frame = pd.concat([scenes.table[schema.names].reset_index(drop=True), header.describe(scenes)], axis=1)
+        plan = _as_recorded(header.realise(frame, _friction(scenes.table, friction), asked), scenes)
+        recipe = recipes.resolve(base, scenes=len(scenes), effort=effort)
+        drivers = DriverModel.fit(scenes.states, plan, classes, scenes.entities, scenes.shape, recipe,
                                   seed=derive(seed, "drivers"), device=device, progress=progress,
                                   checkpoint=checkpoints / "drivers")
-        return cls(rows, drivers, header, conditioning, schema, friction)
+        return cls(rows, headers, drivers, header, conditioning, schema, friction)
 
     def draw(self, n: int, *, seed: int, where: Sequence[str] = (), balance: str | None = None,
              progress: Progress | None = None) -> Scenes:
         """``n`` scenes with their listing; each is an entity of its own. Equal seeds give equal bytes."""
-        frame: pd.DataFrame = self.rows.sample(n, seed=derive(seed, "header"), balance=balance,
+        table: pd.DataFrame = self.rows.sample(n, seed=derive(seed, "listing"), balance=balance,
                                                where=parse(where, self.listing) if where else None)
+        drawn = self.headers.draw(table, self.conditioning.encode(table), _friction(table, self.friction),
+                                  seed=derive(seed, "header"))
+        frame = pd.concat([table, drawn], axis=1)
         return self.drive(frame, seed=derive(seed, "drive"), progress=progress)
 
     def drive(self, frame: pd.DataFrame, *, seed: int, progress: Progress | None = None) -> Scenes:
@@ -112,12 +122,13 @@ class SceneGenerator:
     @property
     def history(self) -> dict[str, Any]:
         """How both were trained; the drivers' phases come first."""
-        return {**self.drivers.history, "header": self.rows.history}
+        return {**self.drivers.history, "listing": self.rows.history, "header": self.headers.history}
 
     def save(self, folder: Path) -> None:
         """Write everything into a folder (private)."""
         folder.mkdir(parents=True, exist_ok=True)
-        self.rows.save(folder / HEADER)
+        self.rows.save(folder / LISTING)
+        self.headers.save(folder / HEADER)
         self.drivers.save(folder / DRIVERS)
         described = {"header": self.header.to_json(), "conditioning": self.conditioning.to_json(),
                      "listing": self.listing.to_json(), "friction": [list(pair) for pair in self.friction]}
@@ -126,13 +137,16 @@ class SceneGenerator:
     @classmethod
     def load(cls, folder: Path, device: str = "cpu") -> SceneGenerator:
         """Read what :meth:`save` wrote, onto any device."""
+        from synth.driving.headers import HeaderModel
         from synth.driving.model import DriverModel
         from synth.tabular.generator import TableGenerator
 
         said = json.loads((folder / SCENES).read_text(encoding="utf-8"))
-        return cls(TableGenerator.load(folder / HEADER, device), DriverModel.load(folder / DRIVERS, device),
-                   Header.from_json(said["header"]), Conditioning.from_json(said["conditioning"]),
-                   TableSchema.from_json(said["listing"]), tuple((a, float(b)) for a, b in said["friction"]))
+        return cls(TableGenerator.load(folder / LISTING, device), HeaderModel.load(folder / HEADER),
+                   DriverModel.load(folder / DRIVERS, device), Header.from_json(said["header"]),
+                   Conditioning.from_json(said["conditioning"]), TableSchema.from_json(said["listing"]),
+                   tuple((a, float(b)) for a, b in said["friction"]))
+
 
 
 def _as_recorded(plan: Plan, scenes: Scenes) -> Plan:

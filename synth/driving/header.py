@@ -20,8 +20,9 @@ from numpy.typing import NDArray
 from synth.contract.model import Role
 from synth.driving.bicycle import BOUNDS
 from synth.driving.labels import event, lanes
+from synth.driving.placing import beyond, chain, place
 from synth.driving.plan import SEGMENTS, Plan, marks
-from synth.driving.roles import ACTOR, apart, sides_for, turns_for
+from synth.driving.roles import ACTOR, apart, sides_for, spared, turns_for
 from synth.driving.scenes import (
     EGO,
     HEADING,
@@ -44,6 +45,7 @@ FARTHEST_LANE = 2  # lanes to a side that are told apart
 MOST_LANES = 12
 ENDS = ("behind", "ahead")
 BRAKING = 1.5  # m/s^2: nobody brakes who brakes less
+EDGE, STILL = 0.25, 0.1  # m left to the road's edge at the start; m/s towards it there
 BRAKE_OVER = 0.6  # s over which braking is measured
 OTHERS = 2  # stretches of the others' profiles; the ego vehicle has SEGMENTS
 EVENT = ("actor", "onset", "room", "pace", "braker", "depth", "brake", "lasting")
@@ -180,8 +182,8 @@ class Header:
         cross = np.where((turn != 0) & there, changed.argmax(-1) * dt, np.nan)
         offset = states[..., 0, D] - (first + 0.5) * scenes.road[:, None, LANE_WIDTH]
         drift = states[..., 0, SPEED] * np.sin(states[..., 0, HEADING])
-        past = _past(states[..., 0, S], first, there)
-        reference = _chain(states[..., 0, S], length, first, there, past)
+        past = beyond(states[..., 0, S], first, there)
+        reference = chain(states[..., 0, S], length, first, there, past)
         for slot in range(count):
             name, on = self.vehicle(slot), there[:, slot]
             cells[f"{name} kind"] = np.array([Kind(k).name.lower() for k in Kind], dtype=object)[scenes.kinds[:, slot]]
@@ -261,15 +263,19 @@ class Header:
                     ahead |= np.isin(shows, ("cut_out", "follow"))
                 lane[:, slot] = np.clip(lane[:, EGO] + side, 0, road_lanes - 1)
                 gap, closing = np.maximum(number(f"{name} gap", 30.0), 0.0), number(f"{name} closing")
-                states[:, slot, S], mate = _place(states[..., S], sizes[..., LENGTH], lane, there, slot, ahead, gap,
+                states[:, slot, S], mate = place(states[..., S], sizes[..., LENGTH], lane, there, slot, ahead, gap,
                                                       past[:, slot])
                 states[:, slot, SPEED] = np.clip(states[np.arange(n), mate, SPEED] + closing, 0, BOUNDS.speed)
             room = np.maximum(0.0, (self.lane_width - sizes[:, slot, WIDTH]) / 2 + 0.9)
             offset = np.clip(number(f"{name} offset"), -room, room)
             half, edge = sizes[:, slot, WIDTH] / 2, road_lanes * self.lane_width
+            half = half + np.minimum(EDGE, (self.lane_width - sizes[:, slot, WIDTH]).clip(0) / 2)
             states[:, slot, D] = np.clip((lane[:, slot] + 0.5) * self.lane_width + offset, half, edge - half)
+            left, right = edge - half - states[:, slot, D], states[:, slot, D] - half  # to steer back in time
+            drift = np.clip(number(f"{name} drift"), -right - STILL, left + STILL)
             fast = np.maximum(states[:, slot, SPEED], 1.0)
-            states[:, slot, HEADING] = np.arcsin(np.clip(number(f"{name} drift") / fast, -0.3, 0.3))
+            swing = 2 * (np.minimum(left, right) + half - sizes[:, slot, WIDTH] / 2) / sizes[:, slot, LENGTH]
+            states[:, slot, HEADING] = np.clip(np.arcsin(np.clip(drift / fast, -0.3, 0.3)), -swing, swing)
             moved = frame[f"{name} turn"].fillna("+0").to_numpy(dtype=str).astype(np.int64)
             turn[:, slot] = moved
             cross[:, slot] = number(f"{name} cross", np.nan)
@@ -301,7 +307,7 @@ class Header:
         brake = np.where(hard, np.where(np.isnan(brake), onset, brake), brake)
         mild = np.isin(shows, (*HAPPENS[:3], "free", "follow")) & (braker <= ACTOR)
         depth = np.where(mild, np.minimum(depth, 3.2), depth)
-        apart(states, sizes, there)
+        apart(states, sizes, there, spared(shows), friction.astype(np.float64))
         return Plan(start=states.astype(np.float32), present=there, sizes=sizes.astype(np.float32), kinds=kinds,
                     road=np.stack([road_lanes, np.full(n, self.lane_width)], 1).astype(np.float32), friction=friction,
                     turn=turn.astype(np.float32), cross=cross.astype(np.float32), profile=profile.astype(np.float32),
@@ -311,7 +317,7 @@ class Header:
                     depth=np.where(braker >= 0, depth, np.nan).astype(np.float32),
                     brake=np.where(braker >= 0, brake, np.nan).astype(np.float32),
                     lasting=np.where(braker >= 0, number("lasting", 1.0), np.nan).astype(np.float32),
-                    condition=condition)
+                    near=shows == "near_miss", condition=condition)
 
     def to_json(self) -> dict[str, Any]:
         """Plain data."""
@@ -342,48 +348,3 @@ def _stretch(loss: Floats, least: Floats, inside: NDArray[np.int64]) -> tuple[ND
     before = np.where(slow & (steps < middle[:, None]), steps + 1, 0).max(1)
     after = np.where(slow & (steps > middle[:, None]), steps, loss.shape[1]).min(1)
     return before, np.maximum(after, before + 1)
-
-
-def _mates(s: Floats, lane: NDArray[np.int64], there: NDArray[np.bool_], slot: int, ahead: NDArray[np.bool_]
-           , past: NDArray[np.bool_]) -> NDArray[np.int64]:
-    """Slot before ``slot`` that its gap is measured from: the outermost of its lane on its side; -1 nobody's.
-
-    The actor counts for vehicles ``past`` it alone: it need not be nearer than those that come after it.
-    """
-    same = there[:, :slot] & (lane[:, :slot] == lane[:, slot, None])
-    if slot > ACTOR:
-        same[:, ACTOR] &= past
-    key = np.where(same, np.where(ahead[:, None], s[:, :slot], -s[:, :slot]), -np.inf)
-    return np.where(same.any(1), key.argmax(1), -1)
-
-
-def _past(s: Floats, lane: NDArray[np.int64], there: NDArray[np.bool_]) -> NDArray[np.bool_]:
-    """Vehicles [n, K] in the actor's lane and beyond it, seen from the ego vehicle."""
-    if s.shape[1] <= ACTOR:
-        return np.zeros(s.shape, bool)
-    away = s - s[:, :1]
-    found = there & there[:, [ACTOR]] & (lane == lane[:, [ACTOR]]) & (np.sign(away) * (away - away[:, [ACTOR]]) > 0)
-    found[:, :ACTOR + 1] = False
-    return np.asarray(found)
-
-
-def _chain(s: Floats, length: Floats, lane: NDArray[np.int64], there: NDArray[np.bool_], past: NDArray[np.bool_]
-           ) -> dict[int, tuple[Floats, NDArray[np.int64]]]:
-    """For each slot after the ego vehicle: (gap, slot whose speed its own is compared with)."""
-    out, rows = {}, np.arange(len(s))
-    for slot in range(1, s.shape[1]):
-        ahead = s[:, slot] > s[:, EGO]
-        mate = _mates(s, lane, there, slot, ahead, past[:, slot])
-        whom = np.maximum(mate, 0)
-        away = np.where(ahead, 1, -1) * (s[:, slot] - s[rows, whom])
-        out[slot] = (np.where(mate < 0, away, away - (length[rows, whom] + length[:, slot]) / 2), whom)
-    return out
-
-
-def _place(s: Floats, length: Floats, lane: NDArray[np.int64], there: NDArray[np.bool_], slot: int,
-           ahead: NDArray[np.bool_], gap: Floats, past: NDArray[np.bool_]) -> tuple[Floats, NDArray[np.int64]]:
-    """The inverse: where the vehicle in ``slot`` is along the road, and whom it was placed by."""
-    mate = _mates(s, lane, there, slot, ahead, past)
-    whom, rows = np.maximum(mate, 0), np.arange(len(s))
-    way = gap + np.where(mate < 0, 0.0, (length[rows, whom] + length[:, slot]) / 2)
-    return s[rows, whom] + np.where(ahead, way, -way), whom

@@ -13,8 +13,10 @@ from torch import Tensor
 SEGMENTS = 4  # stretches of equal length whose mean accelerations make up a vehicle's profile
 KINDS = 3
 HORIZON = 4.0  # s: an event farther away than this is just far away
+CHANGE, SETTLE = 4.0, 1.5  # s: a change of lane lasts; within which one comes back to the middle of the lane
+LATE = 0.2  # s: a change counts a little after the line (see labels)
 STATIC = KINDS + 14  # features of a vehicle that do not change, without the condition
-SCHEDULE = 11  # columns of Facts.schedule
+SCHEDULE = 14  # columns of Facts.schedule
 KNOWN = KINDS + 5  # place of "has a profile" in the static features
 
 
@@ -27,7 +29,8 @@ class Plan:
     first line is crossed, ``profile`` [n, K, SEGMENTS] m/s^2 (all NaN: left to the policy), ``actor`` [n] slot of who
     does what the scene shows, -1 nobody, ``onset`` [n] s when, ``room`` [n] m between ego vehicle and actor then
     and ``pace`` [n] m/s the ego vehicle is faster, ``braker`` [n] slot of who brakes hardest, -1 nobody, ``depth`` [n]
-    m/s^2, ``brake`` [n] s when, ``lasting`` [n] s; ``condition`` [n, C] what was asked for.
+    m/s^2, ``brake`` [n] s when, ``lasting`` [n] s; ``near`` [n] whether a near miss was asked for; ``condition`` [n, C]
+    what was asked for.
     """
 
     start: NDArray[np.float32]
@@ -47,6 +50,7 @@ class Plan:
     depth: NDArray[np.float32]
     brake: NDArray[np.float32]
     lasting: NDArray[np.float32]
+    near: NDArray[np.bool_]
     condition: NDArray[np.float32]
 
     def __len__(self) -> int:
@@ -63,8 +67,8 @@ class Facts:
 
     ``present`` [B, K] bool, ``length`` and ``width`` [B, K], ``lanes`` and ``lane`` (width of one) [B, 1],
     ``friction`` [B, 1], ``known`` [B, K] whether there is a profile (0 or 1), ``actor`` [B, K] 1 for who meets the ego
-    vehicle, ``meeting`` [B, 3] whether, how near and how fast they meet, ``static`` [B, K, STATIC + C], ``schedule``
-    [B, T, K, SCHEDULE] (see :func:`facts`).
+    vehicle, ``meeting`` [B, 3] whether, how near and how fast they meet, ``near`` [B, 1] 1 where a near miss was asked
+    for, ``static`` [B, K, STATIC + C], ``schedule`` [B, T, K, SCHEDULE] (see :func:`facts`).
     """
 
     present: Tensor
@@ -76,6 +80,7 @@ class Facts:
     known: Tensor
     actor: Tensor
     meeting: Tensor
+    near: Tensor
     static: Tensor
     schedule: Tensor
 
@@ -94,7 +99,8 @@ def marks(steps: int, pieces: int) -> NDArray[np.int64]:
     return np.asarray(np.round(np.linspace(0, steps - 1, pieces + 1)), dtype=np.int64)
 
 
-GOAL_SPEED, LEFT, PLANNED_S, PLANNED, NEXT, CROSSING, GOAL_D, BRAKING, HARD, ONSET, CLOCK = range(SCHEDULE)
+(GOAL_SPEED, LEFT, PLANNED_S, PLANNED, NEXT, CROSSING, GOAL_D, BRAKING, HARD, ONSET, CLOCK, PATH_D,
+ PATH_V, PATH_A) = range(SCHEDULE)
 
 
 def facts(plan: Plan, steps: int, dt: float, device: torch.device | None = None) -> Facts:
@@ -102,8 +108,9 @@ def facts(plan: Plan, steps: int, dt: float, device: torch.device | None = None)
 
     The schedule's columns: the speed at the end of the running stretch and the seconds until then, where the profile
     would have the vehicle now, the stretch's acceleration and the next one's, seconds until the line is crossed, the
-    goal across the road, seconds until braking, how hard it brakes now, seconds until the event, and the share of
-    time that is over. Seconds are cut at HORIZON; what will not happen is 0 and said so in ``static``.
+    goal across the road, seconds until braking, how hard it brakes now, seconds until the event, the share of time
+    that is over, and where across the road it would be now, how fast it would move there and how much faster, if it
+    changed lanes as most do. Seconds are cut at HORIZON; what will not happen is 0 and said so in ``static``.
     """
     n, count = plan.present.shape
     time = np.arange(steps) * dt
@@ -142,6 +149,18 @@ def facts(plan: Plan, steps: int, dt: float, device: torch.device | None = None)
     schedule[..., ONSET] = until(np.repeat(plan.onset[:, None], count, 1))
     schedule[..., CLOCK] = time / max(time[-1], dt)
 
+    centre = (first + 0.5) * lane
+    lasts = CHANGE * np.maximum(np.abs(np.nan_to_num(plan.turn)), 1)[..., None]
+    begins = np.nan_to_num(plan.cross)[..., None] - CHANGE / 2 - LATE
+    share = np.clip((time - begins) / lasts, 0, 1) * turning[..., None]
+    share = share**2 * (3 - 2 * share)
+    path = centre[..., None] + (goal - centre)[..., None] * share
+    path = path + (plan.start[..., 1, None] - path[..., :1]) * np.exp(-time / SETTLE)
+    schedule[..., PATH_D] = path
+    if steps > 1:
+        schedule[..., PATH_V] = np.gradient(path, dt, axis=-1)
+        schedule[..., PATH_A] = np.gradient(schedule[..., PATH_V], dt, axis=-1)
+
     meets = ((plan.actor > 0) & np.isfinite(plan.onset) & np.isfinite(plan.room)).astype(np.float32)
 
     def shared(values: NDArray[Any]) -> NDArray[Any]:
@@ -163,5 +182,5 @@ def facts(plan: Plan, steps: int, dt: float, device: torch.device | None = None)
                  tensor(plan.road[:, :1]), tensor(plan.road[:, 1:]), tensor(plan.friction[:, None]),
                  tensor(known.astype(np.float32)), tensor(meets[:, None] * actor.astype(np.float32)),
                  tensor(np.stack([meets, np.nan_to_num(plan.room), np.nan_to_num(plan.pace)], 1).astype(np.float32)),
-                 tensor(static),
+                 tensor(plan.near[:, None].astype(np.float32)), tensor(static),
                  tensor(np.ascontiguousarray(schedule.transpose(0, 2, 1, 3))))

@@ -9,7 +9,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from synth.driving.bicycle import controls, track
-from synth.driving.features import features
+from synth.driving.features import features, planned
 from synth.driving.networks.critic import moving
 from synth.driving.networks.policy import Policy
 from synth.driving.networks.whole import NOISE, WholeScene
@@ -152,11 +152,18 @@ def token_losses(policy: Policy, batch: Batch) -> Tensor:
     views = features(batch.states[:, :steps], before, batch.facts.timed(), batch.facts.schedule[:, :steps])
     logits = policy(views, batch.facts.static)
     along, across = logits.split(list(policy.sizes), -1)
-    asked = batch.used[..., 0] - before[..., 0] if policy.smooth else batch.used[..., 0]
-    loss = (F.cross_entropy(along.flatten(0, -2), encode(asked, policy.along).flatten(), reduction="none")
-            + F.cross_entropy(across.flatten(0, -2), encode(batch.used[..., 1], policy.across).flatten(),
-                              reduction="none"))
+    asked = spoken(batch, policy.smooth)
+    loss = (F.cross_entropy(along.flatten(0, -2), encode(asked[..., 0], policy.along).flatten(), reduction="none")
+            + F.cross_entropy(across.flatten(0, -2), encode(asked[..., 1], policy.across).flatten(), reduction="none"))
     return loss.view(batch.used.shape[:-1]) * batch.facts.present.unsqueeze(1)
+
+
+def spoken(batch: Batch, smooth: bool) -> Tensor:
+    """What the tokens of each step have to say [B, T - 1, K, 2]: controls beyond what the plan asks for by itself, or
+    (``smooth``) the change of that."""
+    steps = batch.used.shape[1]
+    rest = batch.used - planned(batch.states[:, :steps], batch.facts.timed(), batch.facts.schedule[:, :steps])
+    return rest - F.pad(rest[:, :-1], (0, 0, 0, 0, 1, 0)) if smooth else rest
 
 
 def seen(states: Tensor, facts: Facts, dt: float) -> View:

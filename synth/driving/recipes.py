@@ -17,15 +17,17 @@ from synth.gan.recipe import Phase, Recipe, with_options
 VALIDATIONS, RARELY = 12, 20  # of a phase; and the fewest steps between two
 
 _CLOSED = (
-    ("hidden", 64), ("reflexes", True), ("smooth", False), ("along", 48), ("across", 40), ("dropout", 0.1),
-    ("critic_width", 48),
-    ("kicked", 0.5), ("forget", 0.15), ("balance", 0.3), ("temperature", 0.7), ("header_passes", 16.0),
-    ("header_hidden", 64), ("header_settling_passes", 4.0), ("header_most", 150_000.0),
-    ("likelihood_passes", 40.0), ("settling_passes", 10.0), ("adversarial_passes", 2.0), ("control_passes", 2.0),
-    ("likelihood_most", 80_000.0), ("settling_most", 16_000.0), ("adversarial_most", 8_000.0),
-    ("control_most", 8_000.0), ("noise_passes", 40.0), ("noise_most", 80_000.0),
+    ("hidden", 64), ("reflexes", True), ("smooth", True), ("cool_along", 0.6), ("cool_across", 0.75),
+    ("along", 48), ("across", 40), ("dropout", 0.1), ("critic_width", 48), ("kicked", 0.5), ("forget", 0.15),
+    ("balance", 0.3), ("temperature", 0.7), ("listing_passes", 24.0), ("listing_most", 200_000.0),
+    ("header_hidden", 96), ("header_inner", 40), ("header_dropout", 0.15), ("header_passes", 36.0),
+    ("header_most", 400_000.0), ("likelihood_passes", 40.0), ("settling_passes", 10.0), ("adversarial_passes", 2.0),
+    ("control_passes", 2.0), ("likelihood_most", 80_000.0), ("settling_most", 16_000.0),
+    ("adversarial_most", 8_000.0), ("control_most", 8_000.0), ("noise_passes", 40.0), ("noise_most", 80_000.0),
 )
 
+_HEADER = Phase(name="headers", likelihood=1.0, batch=256, generator_rate=3e-3, betas=(0.9, 0.99), decay=0.05,
+                anneal=True, average=0.98, patience=6)
 _WARM = Phase(name="likelihood", likelihood=1.0, batch=64, generator_rate=3e-3, betas=(0.9, 0.99), decay=1e-4,
               anneal=True, average=0.99, patience=8)
 _SETTLE = Phase(name="settling", likelihood=1.0, batch=64, generator_rate=2e-4, betas=(0.9, 0.99), average=0.995)
@@ -52,14 +54,21 @@ def named(training: Training) -> Recipe:
     return with_options(RECIPES[training.recipe], training.options)
 
 
-def of_header(recipe: Recipe, *, scenes: int, effort: float) -> Training:
-    """How the table of headers is trained: by likelihood and averaging (a critic of tables has not paid there)."""
-    most = float(recipe.setting("header_most")) / max(1, scenes)
-    passes, settling = (min(float(recipe.setting(name)), share * most) for name, share in (
-        ("header_passes", 0.8), ("header_settling_passes", 0.2)))
+def of_listing(recipe: Recipe, *, scenes: int, effort: float) -> Training:
+    """How the table of the listing is trained: by likelihood (a critic of tables has not paid there)."""
+    passes = min(float(recipe.setting("listing_passes")), float(recipe.setting("listing_most")) / max(1, scenes))
     return Training(recipe="tabular/likelihood", effort=effort, options=(
-        ("likelihood_passes", passes), ("settling_passes", settling), ("control.steps", 1),
-        ("hidden", int(recipe.setting("header_hidden"))), ("inner", int(recipe.setting("header_hidden")) // 2)))
+        ("likelihood_passes", passes), ("settling_passes", passes / 6), ("control.steps", 1), ("hidden", 64),
+        ("inner", 32)))
+
+
+def of_headers(recipe: Recipe, *, scenes: int, effort: float) -> Recipe:
+    """How the networks of headers are trained."""
+    phase = _HEADER
+    passes = min(float(recipe.setting("header_passes")) * scenes, float(recipe.setting("header_most"))) * effort
+    steps = max(1, math.ceil(passes / phase.batch))
+    return Recipe(name="driving/headers", players="headers", settings=recipe.settings, phases=(dataclasses.replace(
+        phase, steps=steps, batch=max(1, min(phase.batch, scenes)), validate_every=max(10, math.ceil(steps / 20))),))
 
 
 def resolve(recipe: Recipe, *, scenes: int, effort: float) -> Recipe:

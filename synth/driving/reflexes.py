@@ -1,5 +1,5 @@
 """What any driver does at the last moment, whatever they had in mind: stay on the road, not brush whoever is alongside,
-brake when there is no other way.
+keep time to a collision, brake when there is no other way. And what a driver does who was asked for a near miss.
 
 Bounds on a control, as control barrier functions of second order (Ames et al. 2019; Xiao and Belta 2019): a distance
 ``h`` that must stay positive does if its second derivative is at least ``-2 w h' - w^2 h``. In ordinary driving no
@@ -11,13 +11,21 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
+from synth.driving.bicycle import BOUNDS, GRAVITY
 from synth.driving.plan import Facts
 
 EDGE, ALONGSIDE = 1.5, 1.3  # 1/s: how late one turns away from the edge, and from a neighbour
 SPARE = 0.1  # m left at the edge
 BESIDE = 0.25  # m between sides
-LAST = 5.0  # m/s^2: braking that a situation must ask for before reflexes take over
+LAST = 0.6  # share of the grip: braking that a situation must ask for before reflexes take over
 STOP = 1.0  # m left to a leader
+KEEP = 1.0, 2.0  # 1/s: how late one slows down to keep that; of who was asked for a near miss
+TIME, LATE, CLOSING = 1.8, 1.0, 1.0  # s to a collision that are kept, 1/s, above this closing speed (m/s)
+DARING = 0.85  # LAST, of who was asked for a near miss
+GENTLE = 3.2  # m/s^2: brakes for the sake of time alone (less than what counts as hard)
+NEAR, NEARER = 1.3, 2.4  # s to a collision that a near miss goes down to, and m/s at which it closes in, at least
+SOFT_SHARE = 0.5  # of the grip: braking that is enough to get out of it
+EARLY = 3.5  # s before a near miss from which on it is steered to
 FAR = 1e6
 
 
@@ -47,8 +55,47 @@ def restrained(state: Tensor, control: Tensor, used: Tensor, facts: Facts) -> Te
 
     leader = other & (ahead > 0) & (between < BESIDE)
     closing = speed.unsqueeze(-1) - speed.unsqueeze(-2)
-    slowing = (-used[..., 0]).clamp(min=0).unsqueeze(-2)
-    asked = closing.clamp(min=0).square() / (2 * (gap - STOP).clamp(min=0.3)) + slowing
+    theirs = used[..., 0].unsqueeze(-2)
+    asked = closing.clamp(min=0).square() / (2 * (gap - STOP).clamp(min=0.3)) + (-theirs).clamp(min=0)
     asked = torch.where(leader & (closing > 0), asked, 0.0).amax(-1)
-    along = torch.where(asked > LAST, torch.minimum(control[..., 0], -1.1 * asked), control[..., 0])
+    # d/dt (gap - TIME closing) >= -LATE (gap - TIME closing)
+    most = theirs + (LATE * (gap - TIME * closing) - closing) / TIME
+    most = torch.where(leader & (closing > CLOSING), most, FAR).amin(-1)
+    grip = BOUNDS.grip * GRAVITY * facts.friction
+    calm = torch.minimum(control[..., 0], torch.maximum(most, -(LAST * grip).clamp(max=GENTLE)))
+    along = torch.where(facts.near > 0, control[..., 0], calm)
+    firm = torch.where(facts.near > 0, KEEP[1], KEEP[0]).unsqueeze(-1)
+    close = theirs + firm.square() * (gap - STOP) - 2 * firm * closing
+    close = torch.where(leader, close, FAR).amin(-1)
+    along = torch.minimum(along, torch.maximum(close, -grip))
+    late = asked > grip * (LAST + (DARING - LAST) * facts.near)
+    along = torch.where(late, torch.minimum(along, -1.1 * asked), along)
     return torch.stack([along, across], -1)
+
+
+def steered(state: Tensor, control: Tensor, used: Tensor, facts: Facts, left: Tensor) -> Tensor:
+    """The control [..., K, 2] under which ego vehicle and actor meet as a near miss that was asked for says: ``left``
+    [...] seconds from now, with the room and the pace of the header, brought to what is near and can be got out of.
+
+    The follower's acceleration relative to its leader's is that of least effort between two gaps and two speeds, which
+    is linear in time; other scenes, and other times, keep their control.
+    """
+    s, _, _, speed = state.unbind(-1)
+    acts = facts.actor
+    where, fast, last = ((acts * v).sum(-1) for v in (s, speed, used[..., 0]))
+    half = ((acts * facts.length).sum(-1) + facts.length[..., 0]) / 2
+    follows = where > s[..., 0]  # the ego vehicle does
+    sign = torch.where(follows, 1.0, -1.0)
+    gap, closing = (where - s[..., 0]).abs() - half, sign * (speed[..., 0] - fast)
+    meets, room, pace = facts.meeting.unbind(-1)
+    pace = (sign * pace).clamp(min=NEARER)
+    soft = SOFT_SHARE * BOUNDS.grip * GRAVITY * facts.friction[..., 0]
+    room = torch.maximum(torch.minimum(room, NEAR * pace), pace.square() / (2 * soft) + STOP)
+    short, change = (gap - room) / left.clamp(min=0.2) - closing, pace - closing
+    wanted = ((6 * short - 2 * change) / left.clamp(min=0.2)).clamp(-6.0, 3.0)
+    leading = torch.where(follows, last, used[..., 0, 0])
+    active = (facts.near[..., 0] > 0) & (meets > 0) & (left > 0.15) & (left < EARLY) & (gap > 0)
+    ego = torch.nn.functional.one_hot(torch.zeros_like(left, dtype=torch.long), s.shape[-1]).to(s.dtype)
+    who = torch.where(follows.unsqueeze(-1), ego, acts) * active.unsqueeze(-1)
+    along = torch.where(who > 0, (leading + wanted).unsqueeze(-1), control[..., 0])
+    return torch.stack([along, control[..., 1]], -1)

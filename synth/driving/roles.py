@@ -11,12 +11,14 @@ from dataclasses import replace
 import numpy as np
 from numpy.typing import NDArray
 
+from synth.driving.bicycle import BOUNDS, GRAVITY
 from synth.driving.labels import event
 from synth.driving.scenes import EGO, LENGTH, SPEED, WIDTH, D, S, Scenes
 
 ACTOR = 1  # the actor's slot in a cast scene
-LEAST = 1.0  # m between vehicles of a lane at the start
-CALM = 4.0  # m/s^2: no start asks for more braking
+LEAST, HEADWAY = 1.0, 0.4  # m and s between vehicles of a lane at the start, at least
+CALM = 0.5  # share of the grip: no start asks for more braking
+LEAST_TIME = (1.2, 1.6, 2.2)  # s to a collision at the start: near misses, hard braking, all others
 
 Floats = NDArray[np.float64]
 
@@ -73,12 +75,21 @@ def turns_for(shows: NDArray[np.str_], turn: NDArray[np.int64], lane: NDArray[np
     return turn
 
 
-def apart(states: Floats, sizes: Floats, there: NDArray[np.bool_]) -> None:
-    """Move vehicles [n, K, 4] of a lane that overlap away from the ego vehicle, and let nobody start into a crash.
+def spared(shows: NDArray[np.str_]) -> Floats:
+    """Seconds to a collision [n] that a scene may start with: recorded ones that show something else do not start just
+    before a near miss."""
+    return np.where(shows == "near_miss", LEAST_TIME[0], np.where(shows == "hard_brake", *LEAST_TIME[1:]))
+
+
+def apart(states: Floats, sizes: Floats, there: NDArray[np.bool_], spare: Floats, friction: Floats
+          ) -> None:
+    """Move vehicles [n, K, 4] of a lane that overlap away from the ego vehicle, and let nobody start into a crash:
+    nobody must brake harder than the ``friction`` [n] of the road lets them with ease, and no pair is nearer than
+    ``spare`` [n] seconds to a collision.
 
     In place; the ego vehicle stays as it is.
     """
-    rows = np.arange(len(states))
+    rows, calm = np.arange(len(states)), CALM * BOUNDS.grip * GRAVITY * friction
     order = np.argsort(np.where(there, np.abs(states[..., S]), np.inf), axis=1, kind="stable")
     for place in range(1, states.shape[1]):
         slot = order[:, place]
@@ -88,12 +99,14 @@ def apart(states: Floats, sizes: Floats, there: NDArray[np.bool_]) -> None:
             both = there[rows, slot] & there[rows, other] & (slot != EGO)
             both &= np.abs(states[rows, slot, D] - states[rows, other, D]) < (
                 sizes[rows, slot, WIDTH] + sizes[rows, other, WIDTH]) / 2 + 0.3
-            need = (sizes[rows, slot, LENGTH] + sizes[rows, other, LENGTH]) / 2 + LEAST
+            touch = (sizes[rows, slot, LENGTH] + sizes[rows, other, LENGTH]) / 2
+            follower = np.where(way > 0, states[rows, other, SPEED], states[rows, slot, SPEED])
+            need = touch + LEAST + HEADWAY * follower
             away = (states[rows, slot, S] - states[rows, other, S]) * way
             moved = states[rows, other, S] + way * np.maximum(away, need)
             states[rows, slot, S] = np.where(both, moved, states[rows, slot, S])
-            gap = np.maximum(np.maximum(away, need) - need, 0.0) + 0.5
-            spare = np.sqrt(2 * CALM * gap)
+            gap = np.maximum(away, need) - touch - LEAST / 2
+            most = np.minimum(np.sqrt(2 * calm * gap), gap / spare)
             theirs, mine = states[rows, other, SPEED], states[rows, slot, SPEED]
-            safe = np.where(way > 0, np.maximum(mine, theirs - spare), np.minimum(mine, theirs + spare))
+            safe = np.where(way > 0, np.maximum(mine, theirs - most), np.minimum(mine, theirs + most))
             states[rows, slot, SPEED] = np.where(both, np.maximum(safe, 0.0), mine)

@@ -6,10 +6,11 @@ import torch
 from torch import Tensor
 
 from synth.driving.bicycle import advance, controls
-from synth.driving.features import features
+from synth.driving.features import features, planned
 from synth.driving.networks.policy import Policy
-from synth.driving.plan import Facts
-from synth.driving.reflexes import restrained
+from synth.driving.plan import ONSET, Facts
+from synth.driving.reflexes import restrained, steered
+from synth.driving.scenes import EGO
 from synth.driving.tokens import draw, relaxed
 
 JERK = 45.0  # m/s^3
@@ -25,6 +26,7 @@ def roll_out(policy: Policy, start: Tensor, facts: Facts, dt: float, *, rng: tor
     there = facts.present.unsqueeze(-1)
     state = start * there
     used = torch.zeros_like(state[..., :2])
+    rest = used  # controls beyond what the plan asks for by itself
     still, memory = policy.begin(facts.static)
     states = [state]
     along, _ = policy.sizes
@@ -32,15 +34,16 @@ def roll_out(policy: Policy, start: Tensor, facts: Facts, dt: float, *, rng: tor
         logits, memory = policy.step(features(state, used, facts, facts.schedule[:, t]), still, memory)
         parts = logits.split([along, logits.shape[-1] - along], -1)
         chosen = []
-        for part, edges in zip(parts, (policy.along, policy.across), strict=True):
+        for part, edges, cool in zip(parts, (policy.along, policy.across), policy.cool, strict=True):
             if temperature is None:
-                chosen.append(draw(part, edges, torch.rand(part.shape[:-1], generator=rng, device=part.device)))
+                chosen.append(draw(part / cool, edges, torch.rand(part.shape[:-1], generator=rng, device=part.device)))
             else:
                 chosen.append(relaxed(part, edges, torch.rand_like(part), torch.rand_like(part[..., 0]), temperature))
-        if policy.smooth:
-            chosen[0] = used[..., 0] + chosen[0]
-        control = torch.stack(chosen, -1)
+        rest = torch.stack(chosen, -1) + (rest if policy.smooth else 0.0)
+        base = planned(state, facts, facts.schedule[:, t])
+        control = rest + base
         if policy.reflexes:
+            control = steered(state, control, used, facts, facts.schedule[:, t, EGO, ONSET])
             control = restrained(state, control, used, facts)
         if t:  # brakes take time to grip
             room = JERK * dt
@@ -48,6 +51,7 @@ def roll_out(policy: Policy, start: Tensor, facts: Facts, dt: float, *, rng: tor
                                                  used[..., 0] + room), control[..., 1]], -1)
         after = advance(state, control, facts.friction, dt) * there
         used = controls(state, after, dt) * there
+        rest = used - base
         state = after
         states.append(state)
     return torch.stack(states, 1)

@@ -1,6 +1,7 @@
 """Controls as tokens: which bin an acceleration falls into, and a draw inside a bin.
 
-A token is an acceleration, or (``smooth``, along the vehicle alone) the change of it since the last step. Bins are
+A token is an acceleration beyond what the plan asks for by itself, or (``smooth``) the change of it since the last
+step. Bins are
 narrow near zero, where drivers spend their time, and wide towards the bounds of the bicycle: a grid evenly spaced in
 the inverse hyperbolic sine of the value over one scale. The scale is all that is learnt from data.
 """
@@ -48,10 +49,11 @@ class Grids:
     across: Grid
 
     @classmethod
-    def fit(cls, used: NDArray[np.float32], bins: tuple[int, int], smooth: bool = False) -> Grids:
-        """From controls [..., T, 2] of many vehicles: the scale of each is the mean size of its central half."""
+    def fit(cls, asked: NDArray[np.float32], bins: tuple[int, int], smooth: bool = False) -> Grids:
+        """From what tokens have to say [..., T, 2] of many vehicles: the scale of each is the mean size of its central
+        half."""
         scales = []
-        for values in (np.diff(used[..., 0], axis=-1) if smooth else used[..., 0], used[..., 1]):
+        for values in np.moveaxis(asked, -1, 0):
             size = np.abs(values.ravel())
             inner = size[size <= np.quantile(size, 0.5)] if len(size) else size
             scales.append(max(NARROWEST, round(float(2 * inner.mean()) if len(inner) else 0.1, 3)))

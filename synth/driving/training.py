@@ -10,12 +10,12 @@ import torch
 from numpy.typing import NDArray
 from torch import nn
 
-from synth.driving.bicycle import controls, track
+from synth.driving.bicycle import track
 from synth.driving.networks.critic import SceneCritic
 from synth.driving.networks.policy import Policy
 from synth.driving.networks.whole import WholeScene
 from synth.driving.plan import Plan, facts
-from synth.driving.players import ScenePlayers, Store, WholePlayers
+from synth.driving.players import ScenePlayers, Store, WholePlayers, plain, spoken
 from synth.driving.tokens import Grids
 from synth.gan.recipe import Recipe
 from synth.gan.trainer import Trainer
@@ -63,7 +63,8 @@ def networks(recipe: Recipe, grids: Grids, condition: int, vehicles: int, steps:
     else:
         driver = Policy(grids, condition=condition, hidden=int(recipe.setting("hidden")),
                         dropout=float(recipe.setting("dropout")), reflexes=bool(recipe.setting("reflexes")),
-                        smooth=bool(recipe.setting("smooth")))
+                        smooth=bool(recipe.setting("smooth")),
+                        cool=(float(recipe.setting("cool_along")), float(recipe.setting("cool_across"))))
     return driver, SceneCritic(condition=condition, width=int(recipe.setting("critic_width")))
 
 
@@ -75,9 +76,11 @@ def train(recipe: Recipe, states: NDArray[np.float32], plan: Plan, classes: NDAr
     Returns policy, critic (None where none trained), the grids of the tokens, and the history.
     """
     driven = on_bicycle(states, plan, dt)
-    used = controls(driven[..., :-1, :], driven[..., 1:, :], dt)
-    grids = Grids.fit(used[torch.from_numpy(plan.present)].numpy(),
-                      (int(recipe.setting("along")), int(recipe.setting("across"))), bool(recipe.setting("smooth")))
+    smooth, some = bool(recipe.setting("smooth")), np.linspace(0, len(states) - 1, min(len(states), _BLOCK)).astype(int)
+    told = facts(plan.take(some), states.shape[2], dt)
+    batch = plain(Store(driven[torch.from_numpy(some)], told, torch.empty(0)), torch.arange(len(some)), dt)
+    grids = Grids.fit(spoken(batch, smooth).transpose(1, 2)[told.present].numpy(),
+                      (int(recipe.setting("along")), int(recipe.setting("across"))), smooth)
     held = held_back(entities, seed)
     weights = shares(classes, float(recipe.setting("balance")))
     stores = []

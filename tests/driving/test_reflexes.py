@@ -7,10 +7,11 @@ import dataclasses
 import numpy as np
 import torch
 
-from synth.driving.bicycle import controls
+from synth.driving.bicycle import advance, controls
 from synth.driving.geometry import collisions, off_road
-from synth.driving.plan import facts
-from synth.driving.reflexes import restrained
+from synth.driving.labels import labels
+from synth.driving.plan import ONSET, facts
+from synth.driving.reflexes import restrained, steered
 from synth.driving.rollout import roll_out
 from synth.driving.scenes import Scenes
 from tests.driving import golden
@@ -64,3 +65,37 @@ def test_they_brake_behind_a_wall_and_turn_from_the_edge() -> None:
     kept = restrained(torch.from_numpy(states[:, :, 0]), torch.zeros(4, 4, 2), torch.zeros(4, 4, 2), told)
     assert float(kept[0, 0, 0]) < -8 and float(kept[1, 0, 0]) == 0
     assert float(kept[2, 0, 1]) > 1 and float(kept[1, 0, 1]) == 0
+
+
+def test_a_near_miss_that_was_asked_for_comes_and_is_survived() -> None:
+    scenes = traffic(200)
+    states, present = np.zeros_like(scenes.states), np.zeros_like(scenes.present)
+    present[:, :2] = True
+    rng = np.random.default_rng(0)
+    states[:, 0, 0], states[:, 1, 0] = (0, 5.25, 0, 22), (0, 5.25, 0, 20)
+    states[:, 1, 0, 0] = rng.uniform(22, 45, 200)
+    states[100:, 1, 0, 0] *= -1  # half of the time the ego vehicle is the one in front
+    alone = dataclasses.replace(scenes, present=present, states=states, kinds=np.zeros_like(scenes.kinds), sizes=(
+        np.tile(np.array([4.6, 1.8], np.float32), (200, 4, 1)) * present[..., None]))
+    _, _, plan = planned(scenes)
+    sign = np.where(np.arange(200) < 100, 1.0, -1.0).astype(np.float32)
+    plan = dataclasses.replace(
+        plan, start=states[:, :, 0], present=present, sizes=alone.sizes, kinds=alone.kinds,
+        turn=np.zeros_like(plan.turn), cross=np.full_like(plan.cross, np.nan), braker=np.full(200, -1),
+        profile=np.full_like(plan.profile, np.nan), actor=np.ones(200, np.int64), near=np.ones(200, bool),
+        onset=np.full(200, 4.0, np.float32), room=np.full(200, 6.0, np.float32), pace=5 * sign,
+        friction=np.full(200, 0.9, np.float32))
+    shows = {}
+    for near in (True, False):
+        told = facts(dataclasses.replace(plan, near=np.full(200, near)), 40, 0.2)
+        state, used = torch.from_numpy(plan.start), torch.zeros(200, 4, 2)
+        path = [state]
+        for t in range(39):  # both would keep their speeds
+            control = steered(state, torch.zeros_like(used), used, told, told.schedule[:, t, 0, ONSET])
+            after = advance(state, restrained(state, control, used, told), told.friction, 0.2)
+            used, state = controls(state, after, 0.2), after * told.present[..., None]
+            path.append(state)
+        drive = dataclasses.replace(alone, states=torch.stack(path, 2).numpy())
+        shows[near] = (labels(drive) == "near_miss").mean(), collisions(drive).any((1, 2)).mean()
+    assert shows[True][0] > 0.9 and shows[True][1] < 0.03
+    assert shows[False][0] < 0.2

@@ -15,8 +15,8 @@ from synth.tabular.generator import TableGenerator
 from tests.driving.toys import SCHEMA
 
 OPTIONS: tuple[tuple[str, Any], ...] = (
-    ("hidden", 12), ("along", 10), ("across", 8), ("critic_width", 8), ("header_passes", 1.0),
-    ("header_settling_passes", 1.0), ("header_hidden", 8),
+    ("hidden", 12), ("along", 10), ("across", 8), ("critic_width", 8), ("listing_passes", 1.0),
+    ("header_passes", 20.0), ("header_hidden", 16), ("header_inner", 8),
     ("likelihood.steps", 12), ("settling.steps", 4), ("likelihood.batch", 8), ("settling.batch", 8))
 CRITIC: tuple[tuple[str, Any], ...] = (("adversarial.steps", 3), ("adversarial.batch", 4),
                                        ("adversarial.critic_lead", 2))
@@ -33,7 +33,7 @@ def contract(recipe: str = "driving/closed-loop", options: tuple[tuple[str, Any]
 
 def fit(scenes: Scenes, folder: Path, recipe: str = "driving/closed-loop", *, seed: int = 3,
         rows: TableGenerator | None = None, **changed: Any) -> SceneGenerator:
-    """``rows``: a trained table of headers to take, so that only drivers are trained."""
+    """``rows``: a trained table of the listing to take."""
     with mock.patch("synth.tabular.players.CALIBRATION_ROWS", 200), contextlib.ExitStack() as stack:
         if rows is not None:
             stack.enter_context(mock.patch.object(TableGenerator, "fit", return_value=rows))

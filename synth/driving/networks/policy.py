@@ -18,16 +18,17 @@ class Policy(nn.Module):
 
     The memory is a minimal gated recurrent unit (Feng et al. 2024, minGRU): its gate and its candidate look at the
     present alone, so training runs over all steps at once but for one weighted sum a step. ``along`` and ``across``
-    are the bins' edges, kept with the weights.
+    are the bins' edges, kept with the weights. ``cool`` are temperatures below 1 that the two controls are drawn at:
+    a network that learnt to come back from where a kick put it expects more surprises than there are.
     """
 
     along: Tensor
     across: Tensor
 
     def __init__(self, grids: Grids, *, condition: int, hidden: int, dropout: float = 0.0,
-                 reflexes: bool = True, smooth: bool = False) -> None:
+                 reflexes: bool = True, smooth: bool = False, cool: tuple[float, float] = (1.0, 1.0)) -> None:
         super().__init__()
-        self.hidden, self.dropout, self.reflexes, self.smooth = hidden, dropout, reflexes, smooth
+        self.hidden, self.dropout, self.reflexes, self.smooth, self.cool = hidden, dropout, reflexes, smooth, cool
         self.sizes = grids.sizes
         self.static = nn.Linear(STATIC + condition, hidden)
         self.dynamic = nn.Linear(DYNAMIC, hidden)
