@@ -1,0 +1,96 @@
+"""The audit: its arithmetic, what it says of an honest measurement, and the planted faults it must catch.
+
+Chance is fixed here, so that none of these tests ends otherwise now and then.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from synth.contract.model import Budget, Role
+from synth.errors import UserError
+from synth.gan.private import noise
+from synth.gan.private.accounting import Account
+from synth.tabular.private import measure
+from synth.tabular.schema import ColumnSchema, TableSchema
+from validators import audit
+
+WORDS = tuple(f"{i:02d}" for i in range(30))
+SCHEMA = TableSchema(columns=tuple(
+    ColumnSchema(name=n, role=Role.CATEGORICAL, nullable=False, values=WORDS) for n in "abcd"))
+BUDGET = Budget(epsilon=1.0, delta=1e-6)
+
+
+@pytest.fixture(autouse=True)
+def fixed(monkeypatch: pytest.MonkeyPatch) -> None:
+    rng = np.random.default_rng(11)
+    monkeypatch.setattr(noise, "uniform", lambda size: 1 - rng.random(size))
+    monkeypatch.setattr(noise, "seed", lambda: 5)
+
+
+@pytest.fixture(scope="module")
+def table() -> tuple[pd.DataFrame, np.ndarray]:
+    rng = np.random.default_rng(0)
+    frame = pd.DataFrame({c.name: pd.Series(np.array(WORDS, object)[rng.integers(0, 30, 9_000)], dtype="str")
+                          for c in SCHEMA.columns})
+    return frame, np.arange(len(frame))
+
+
+def spent(frame: pd.DataFrame, units: np.ndarray) -> measure.Measured:
+    return measure.measure(frame, SCHEMA, units, BUDGET, Account(1.0, 1e-6))
+
+
+@pytest.mark.parametrize(("canaries", "guesses", "correct", "epsilon"), [  # worked out with jax-privacy 2.0.0
+    (1000, 100, 100, 3.47), (1000, 100, 90, 1.63), (1000, 100, 75, 0.70), (1000, 100, 60, 0.05), (1000, 200, 200, 4.17),
+    (100, 20, 20, 1.82), (500, 50, 50, 2.77), (5000, 500, 375, 0.92), (1000, 100, 50, 0.0)])
+def test_the_bound_is_the_published_one(canaries: int, guesses: int, correct: int, epsilon: float) -> None:
+    assert audit.lower_bound(canaries, guesses, correct, 1e-5) == pytest.approx(epsilon, abs=0.006)
+
+
+def test_more_right_guesses_prove_more_and_a_larger_delta_less() -> None:
+    bounds = [audit.lower_bound(1000, 100, v, 1e-5) for v in range(50, 101, 5)]
+    assert bounds == sorted(bounds)
+    assert audit.lower_bound(1000, 100, 95, 1e-3) < audit.lower_bound(1000, 100, 95, 1e-6)
+
+
+def test_an_honest_measurement_is_not_contradicted(table: tuple[pd.DataFrame, np.ndarray]) -> None:
+    found = audit.audit(*table, SCHEMA, BUDGET)
+    assert found.correct > 55 and 0 < found.lower_bound <= 1.0 and not found.contradicts and found.could_contradict
+    assert found.to_json()["ceiling"] == pytest.approx(3.49, abs=0.01)
+
+
+def test_noise_a_quarter_of_what_is_claimed_is_caught(table: tuple[pd.DataFrame, np.ndarray],
+                                                      monkeypatch: pytest.MonkeyPatch) -> None:
+    right = noise.noisy
+    monkeypatch.setattr(noise, "noisy", lambda counts, scale: right(counts, scale / 4))
+    assert audit.audit(*table, SCHEMA, BUDGET).contradicts
+
+
+def test_rows_of_a_unit_without_bound_are_caught(table: tuple[pd.DataFrame, np.ndarray],
+                                                 monkeypatch: pytest.MonkeyPatch) -> None:
+    assert not audit.audit(*table, SCHEMA, BUDGET, each=6).contradicts
+    monkeypatch.setattr(measure, "bounded", lambda frame, units, budget: frame)
+    assert audit.audit(*table, SCHEMA, BUDGET, each=6, measured=spent).contradicts
+
+
+def test_measuring_with_the_whole_budget_each_time_is_refused_by_the_account(
+        table: tuple[pd.DataFrame, np.ndarray], monkeypatch: pytest.MonkeyPatch) -> None:
+    full = Account(1.0, 1e-6).left
+    monkeypatch.setattr(measure._Work, "_scale", lambda self, share: self.most / full**0.5)
+    with pytest.raises(UserError, match="budget is exhausted"):
+        audit.audit(*table, SCHEMA, BUDGET)
+
+
+def test_a_small_audit_says_that_it_cannot_contradict(table: tuple[pd.DataFrame, np.ndarray]) -> None:
+    found = audit.audit(*table, SCHEMA, Budget(epsilon=3.0, delta=1e-6), canaries=100, guesses=20)
+    assert not found.could_contradict and found.ceiling < 3.0
+
+
+def test_canaries_lie_in_the_declared_domain() -> None:
+    schema = TableSchema(columns=(*SCHEMA.columns, ColumnSchema(
+        name="x", role=Role.NUMERIC, nullable=False, decimals=2, minimum=-5.0, maximum=5.0)))
+    planted = audit.plant(schema, 500, np.random.default_rng(0))
+    schema.check(planted)
+    assert planted.x.between(-5, 5).all() and planted.x.nunique() > 300 and set(planted.a) <= set(WORDS)

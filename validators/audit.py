@@ -1,0 +1,140 @@
+"""An audit of a privacy claim in one run: guesses about planted records give a lower bound of epsilon.
+
+``m`` canaries are each put into the private table or left out by a coin. Whoever sees what was measured gives every
+canary a score, says "in" of the highest and "out" of the lowest (``r`` guesses, a number fixed before), and if more
+guesses are right than a mechanism of the claimed epsilon allows, the claim is wrong (Steinke, Nasr, Jagielski,
+"Privacy auditing with one (1) training run", 2023, theorem 5.2). The bound has a ceiling, what all guesses right
+would show: an audit that cannot contradict a claim does not support it either.
+
+The auditor is given everything but the coins: all other rows, and the noisy counts themselves. The audited
+measurement is thrown away; nothing that is released ever holds a canary.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import asdict, dataclass
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from scipy.stats import binom
+
+from synth.contract.model import Budget, Unit
+from synth.gan.private import noise
+from synth.gan.private.accounting import Account
+from synth.tabular.private.axes import start
+from synth.tabular.private.measure import Measured, measure
+from synth.tabular.schema import TableSchema
+
+CANARIES, GUESSES = 1_000, 100
+CONFIDENCE = 0.95
+
+Measure = Callable[[pd.DataFrame, np.ndarray], Measured]  # (rows, whose each is) -> what was measured
+
+
+@dataclass(frozen=True, kw_only=True)
+class Audit:
+    """What the guesses showed."""
+
+    canaries: int
+    guesses: int
+    correct: int
+    claimed: float
+    lower_bound: float  # of epsilon, at 95 % confidence
+    ceiling: float  # the bound if all guesses had been right
+
+    @property
+    def contradicts(self) -> bool:
+        """Whether the claim is wrong, as far as 95 % confidence goes."""
+        return self.lower_bound > self.claimed
+
+    @property
+    def could_contradict(self) -> bool:
+        """Whether any outcome would have contradicted the claim."""
+        return self.ceiling > self.claimed
+
+    def to_json(self) -> dict[str, Any]:
+        """Plain data, for the record."""
+        return {**asdict(self), "confidence": CONFIDENCE, "contradicts": self.contradicts,
+                "could_contradict": self.could_contradict, "method": "one run, white box (Steinke et al. 2023)"}
+
+
+def p_value(canaries: int, guesses: int, correct: int, epsilon: float, delta: float) -> float:
+    """Largest probability that an (epsilon, delta) mechanism lets so many guesses be right."""
+    right = 1 / (1 + np.exp(-epsilon))
+    tail = float(binom.sf(correct - 1, guesses, right))
+    below = np.cumsum(binom.pmf(correct - np.arange(1, correct + 1), guesses, right))
+    worst = float((below / np.arange(1, correct + 1)).max()) if correct else 0.0
+    return min(1.0, tail + 2 * canaries * delta * worst)
+
+
+def lower_bound(canaries: int, guesses: int, correct: int, delta: float) -> float:
+    """The largest epsilon that this many right guesses rule out."""
+    low, high = 0.0, 50.0
+    if p_value(canaries, guesses, correct, low, delta) > 1 - CONFIDENCE:
+        return 0.0
+    while high - low > 1e-4:
+        middle = (low + high) / 2
+        low, high = (middle, high) if p_value(canaries, guesses, correct, middle, delta) <= 1 - CONFIDENCE else (
+            low, middle)
+    return low
+
+
+def plant(schema: TableSchema, many: int, rng: np.random.Generator) -> pd.DataFrame:
+    """Canaries: rows drawn evenly over the declared domain, so that hardly anybody shares their cells."""
+    axes = start(schema)
+    columns = {}
+    for axis in axes:
+        if axis.grid is None:
+            columns[axis.name] = pd.Series(rng.choice(np.array(axis.labels, dtype=object), many), dtype="str")
+        else:
+            values = axis.grid.low + axis.grid.step * rng.integers(0, axis.grid.points, many)
+            columns[axis.name] = pd.Series(values.astype(float))
+    return pd.DataFrame(columns)
+
+
+def memberships(found: Measured, rows: pd.DataFrame, canaries: pd.DataFrame, *, each: int = 1) -> np.ndarray:
+    """For each canary how surely it is in, given all other ``rows``: the posterior mean of its coin.
+
+    Canaries share cells, so their coins are estimated together, as normal numbers of a coin's mean and variance. A
+    canary stands for ``each`` equal rows.
+    """
+    cells, theirs = (np.stack([a.encode(f[a.name]) for a in found.axes], 1) for f in (rows, canaries))
+    sizes = [a.size for a in found.axes]
+    precision, pull = 4 * np.eye(len(canaries)), np.zeros(len(canaries))
+    for m in found.measurements:
+        shape = [sizes[j] for j in m.clique]
+        flat, mine = (np.ravel_multi_index(tuple(c[:, list(m.clique)].T), shape) for c in (cells, theirs))
+        half = each * np.bincount(mine, minlength=m.counts.size) / 2  # what is expected of the canaries
+        rest = m.counts.reshape(-1) - np.bincount(flat, minlength=m.counts.size) - half
+        precision += (mine[:, None] == mine[None, :]) * (each / m.scale) ** 2
+        pull += each * rest[mine] / m.scale**2
+    return np.asarray(np.linalg.solve(precision, pull))
+
+
+def audit(rows: pd.DataFrame, units: np.ndarray, schema: TableSchema, budget: Budget, *, canaries: int = CANARIES,
+          guesses: int = GUESSES, each: int = 1, measured: Measure | None = None) -> Audit:
+    """Audit the measurement of a table under a budget.
+
+    Every canary is a unit of its own with ``each`` equal rows (more than ``contributions`` shows whether the bound on
+    them holds). ``measured`` is what is audited; by default the measurement of a run.
+    """
+    rng = np.random.default_rng(noise.seed())
+    planted = plant(schema, canaries, rng)
+    inside = rng.random(canaries) < 0.5
+    shown = np.repeat(np.flatnonzero(inside), each)
+    joined = pd.concat([rows, planted.iloc[shown]], ignore_index=True)
+    owners = np.concatenate([units, int(units.max(initial=0)) + 1 + shown])
+    order = rng.permutation(len(joined))
+    run = measured or (lambda frame, whose: measure(frame, schema, whose, budget,
+                                                    Account(budget.epsilon, budget.delta)))
+    found = run(joined.iloc[order].reset_index(drop=True), owners[order])
+    counted = each if budget.unit is Unit.ROW or measured is not None else min(each, budget.contributions)
+    score = memberships(found, rows, planted, each=counted)
+    ranked = np.lexsort((rng.random(canaries), score))
+    half = guesses // 2
+    correct = int(inside[ranked[-half:]].sum() + (~inside[ranked[:half]]).sum())
+    return Audit(canaries=canaries, guesses=2 * half, correct=correct, claimed=budget.epsilon,
+                 lower_bound=lower_bound(canaries, 2 * half, correct, budget.delta),
+                 ceiling=lower_bound(canaries, 2 * half, 2 * half, budget.delta))
