@@ -30,16 +30,32 @@ def statement(privacy: Any, ledger: Mapping[str, Any], commit: Any, k: int) -> d
     said = tidy(plain(privacy), k)
     epsilon, delta = finite(said.get("epsilon")), finite(said.get("delta"))
     rest = {key: value for key, value in said.items() if key not in FIELDS}
+    outside = list(said.get("outside") or [])
+    outside += OUTSIDE[1:] if any("report" in text for text in outside) else OUTSIDE
+    points = [(e, d) for e, d in _curve(said.get("curve")) if d < 1]
+    points += [] if epsilon is None else [(epsilon, delta or 0.0)]
     return {
-        **{key: said.get(key) for key in FIELDS}, "outside": [*(said.get("outside") or []), *OUTSIDE],
+        **{key: said.get(key) for key in FIELDS}, "outside": outside,
+        "curve": [{"epsilon": e, "delta": d} for e, d in _curve(said.get("curve"))],
         "definition": said.get("definition") or f"{'approximate' if delta else 'pure'} differential privacy",
         "trust": said.get("trust") or TRUST,
-        "attacks_bound": [] if epsilon is None else [
-            {"false_alarms": rate, "found": most_found(epsilon, delta or 0.0, rate)} for rate in FALSE_ALARMS],
+        "attacks_bound": [{"false_alarms": rate, "found": min(most_found(e, d, rate) for e, d in points)}
+                          for rate in FALSE_ALARMS if points],
         "cumulative": {key: ledger.get(key) for key in ("spent", "after", "total", "composition")} if ledger else None,
         "side_channels": "How long the training took and whether it failed are not hidden from its operators.",
         "commit": commit, "rest": rest,
     }
+
+
+def _curve(points: Any) -> list[tuple[float, float]]:
+    """(epsilon, delta) pairs of the privacy curve; what is none is left out."""
+    found = []
+    for point in points if isinstance(points, list) else ():
+        if isinstance(point, list) and len(point) == 2:
+            epsilon, delta = finite(point[0]), finite(point[1])
+            if epsilon is not None and delta is not None:
+                found.append((epsilon, delta))
+    return found
 
 
 def most_found(epsilon: float, delta: float, false_alarms: float) -> float:

@@ -12,6 +12,8 @@ from typing import Any
 from validators.report.words import finite
 
 ATTACKED = ("leakage", "releases")
+ALIKE = ("copies", "criteria")  # kinds of findings of which the page shows the worst one
+SEVERITY = ("fail", "inconclusive", "waived", "pass")
 
 Said = Callable[[float, float | None], str]
 
@@ -55,7 +57,7 @@ def _other(value: float, end: float | None) -> str:
     return "What they reach is measured; the figure and its limit stand beside this."
 
 
-# beginning of a finding's id after its gate -> who attacks, and what the figure means; the longest that fits is taken
+# beginning of a finding's id after its gate -> who attacks, and what the figure means; the longest that fits is taken.
 WHO: tuple[tuple[str, str, Said], ...] = (
     ("controls", "keeps every release: are there people to compare with?",
      lambda v, e: f"Of 100 people held out now, {hundred(v)} were trained on before."),
@@ -79,7 +81,7 @@ WHO: tuple[tuple[str, str, Said], ...] = (
 
 def summary(gates: Sequence[Mapping[str, Any]], not_tested: Sequence[str]) -> dict[str, Any]:
     """``gains``: what attackers would gain, a sentence and its figures each; ``silent``: what nobody tried."""
-    gains = []
+    worst: dict[tuple[str, str], dict[str, Any]] = {}
     for gate in gates:
         if gate["gate"] not in ATTACKED:
             continue
@@ -90,9 +92,9 @@ def summary(gates: Sequence[Mapping[str, Any]], not_tested: Sequence[str]) -> di
                        default=None)
             if fits is None or finding["verdict"] == "info":
                 continue
-            _, who, said = fits
+            begins, who, said = fits
             value = finite(finding["value"])
-            gains.append({
+            gain = {
                 "who": f"keeps every release and {who}" if together and rest != "controls" else who,
                 "gain": "Nothing can be said: " + (finding["power"] or "there was too little to measure") + "."
                 if value is None else said(value, finite(finding["high"])),
@@ -100,8 +102,21 @@ def summary(gates: Sequence[Mapping[str, Any]], not_tested: Sequence[str]) -> di
                 **{key: finding[key] for key in ("n", "value", "low", "high", "limit", "floor", "unit", "power",
                                                  "direction", "p_value")},
                 "source": finding["method"],
-            })
+            }
+            first = begins.partition(".")[0]
+            kind = ("releases", rest if rest == "controls" else "") if together else (
+                "leakage", first if first in ALIKE else begins)
+            room = (SEVERITY.index(finding["verdict"]), _room(finding))
+            if kind not in worst or room < worst[kind]["room"]:
+                worst[kind] = {**gain, "room": room}
+    gains = [{key: value for key, value in gain.items() if key != "room"} for gain in worst.values()]
     return {"gains": gains, "silent": list(not_tested)}
+
+
+def _room(finding: Mapping[str, Any]) -> float:
+    """How far the bad end is from the limit; a test without a limit of its own says nothing of that."""
+    end, limit = finite(finding["high"]), finite(finding["limit"])
+    return 1e9 if end is None or limit is None else (limit - end) / (abs(limit) or 1.0)
 
 
 def intruder(contract_columns: Sequence[Mapping[str, Any]], sensitive: Sequence[str]) -> dict[str, Any]:

@@ -250,7 +250,7 @@ def privacy() -> dict[str, Any]:
                         "clip": 1.0}],
         "accountants": [{"name": "Opacus PRV 1.6.0", "epsilon": 2.98}, {"name": "dp-accounting PLD 0.6.0",
                                                                       "epsilon": 2.97}],
-        "curve": [[1e-5, 2.61], [1e-6, 2.98], [1e-7, 3.32]],
+        "curve": [[1.0, 1e-3], [3.0, 1e-6], [5.0, 1e-11]],
         "outside": ["the number of rows", "the choice of the recipe"],
         "bounds": "declared in the contract", "rng": "operating system's randomness; floating point noise",
         "audit": {"epsilon_low": 0.7, "ceiling": 1.8, "canaries": 1000}, "implied": "see the table",
