@@ -203,6 +203,7 @@ def test_it_prints_with_the_caveat_on_every_page(browser: Any, files: dict[str, 
     text = subprocess.run(["pdftotext", str(tmp_path / "report.pdf"), "-"], capture_output=True, check=True, text=True)
     pages = text.stdout.split("\f")[:-1]
     assert len(pages) > 4
+    assert "In plain words" in pages[0] and "What nobody tried" in pages[0]  # the summary is one page
     assert all("Attacks that found nothing do not prove absence." in one for one in pages)
     assert "Record of the training stage" in text.stdout and "412,345" in text.stdout  # folded records print open
 

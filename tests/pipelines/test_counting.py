@@ -114,6 +114,25 @@ def test_without_a_budget_nothing_is_held_back_and_promises_still_bind(job):
         counting.before_training(job(budget=None, name="other", source_name="tiny"))
 
 
+def test_earlier_releases_that_cannot_be_joined_are_named_and_do_not_stop_a_run(job, tmp_path, monkeypatch):
+    from tests.release.bench_release import Bench
+
+    monkeypatch.setattr(Plug, "together", lambda self, evidence, releases: None, raising=False)
+    first = job(budget=None)
+    assert counting.together(first, None, tmp_path).seen == ()
+    made = Bench(tmp_path).publish(tmp_path / "store")  # in place; and one that is counted and gone
+    book = counting.ledger(first)
+    for number, name in enumerate((f"people/{made['version']}", "people/2020.01.01.1")):
+        asked = replace(counting.ask(first), run=f"run-{number}")
+        book.publish(asked, declared=True, release=name, manifest_digest=f"{number:064d}", attacks=())
+    joined = counting.together(first, None, tmp_path)
+    assert joined.result is None and joined.tested == ()
+    assert "not done for tabular data" in joined.not_tested[0] and "cannot be joined" in joined.not_tested[1]
+    assert [p.name for p in tmp_path.iterdir() if p.name.startswith("earlier")] == []
+    facts = counting.for_report(first, joined)
+    assert facts["published"] == 2 and facts["spent"] is None and facts["union"]["not_tested"]
+
+
 def test_a_run_that_was_overtaken_is_judged_again(job, monkeypatch):
     each = job(budget=None)
     judged(each, ledger={"seen": []})
