@@ -135,11 +135,12 @@ def near_key(binning: Binning) -> Callable[[pd.DataFrame], np.ndarray]:
 
 
 def copies(evidence: TableEvidence, significance: float, exact_margin: float, near_margin: float, *,
-           identity: str = "leakage.copies", sampled: bool = True) -> list[Finding]:
+           identity: str = "leakage.copies", sampled: bool = True, least_margin: float = 0.0) -> list[Finding]:
     """Exact copies over all rows and near copies on the sampled frames, each over all single rows and over rare ones.
 
-    Without ``sampled`` near copies are looked for in all synthetic rows, too. The two share ``significance`` (half
-    each), so that it is the chance of a false alarm of exact or near copies.
+    Without ``sampled`` near copies are looked for in all synthetic rows, too; an excess up to ``least_margin`` is let
+    pass even where chance makes no copies. The two share ``significance`` (half each), so that it is the chance of a
+    false alarm of exact or near copies.
     """
     whole = all(evidence.total(p) == len(getattr(evidence, p)) for p in ("train", "holdout"))
     binning = Binning.fit(evidence.reference, evidence.schema, NEAR_BINS, 100_000)
@@ -161,8 +162,8 @@ def copies(evidence: TableEvidence, significance: float, exact_margin: float, ne
                       {p: e[keyed[p][1]] for p, e in entities.items() if p in keyed}, seed=evidence.seed)
         enough = everybody.synthetic_rows >= SYNTHETIC_MINIMUM and everybody.fresh_rows >= REAL_MINIMUM
         name, title = f"{identity}.{kind}", f"{kind.capitalize()} copies of single training rows"
-        findings += [_finding(name, title, everybody, significance / 2, margin, method, enough),
-                     _finding(f"{name}.rare", f"{title} that are rare", few, significance / 2, margin,
+        findings += [_finding(name, title, everybody, significance / 2, (least_margin, margin), method, enough),
+                     _finding(f"{name}.rare", f"{title} that are rare", few, significance / 2, (least_margin, margin),
                               f"{method}; rows that a leak-free table hits with a chance below {CHANCE:g} by a tree of "
                               "columns (Chow and Liu) fitted on untouched rows", enough)]
     return findings
@@ -177,13 +178,13 @@ def _keyed(batches: Iterator[pd.DataFrame], key: Callable[[pd.DataFrame], np.nda
     return np.concatenate([h for h, _ in found]), np.concatenate([r for _, r in found])
 
 
-def _finding(identity: str, title: str, hits: Hits, significance: float, margin: float, method: str,
+def _finding(identity: str, title: str, hits: Hits, significance: float, margins: tuple[float, float], method: str,
              enough: bool) -> Finding:
     p, rate, floor = hits.p_value(), hits.rate, hits.floor
     error = np.sqrt(rate * (1 - rate) / max(hits.train_singles, 1) + floor * (1 - floor) / max(hits.holdout_singles, 1))
     step = st.quantile(st.LEVEL) * float(error)
     # where chance makes no copies there is no margin; where it makes many, a good fit makes a few more
-    margin = min(margin, 0.5 * floor)
+    margin = max(margins[0], min(margins[1], 0.5 * floor))
     copied = p < significance and rate - floor > margin
     verdict = Verdict.INCONCLUSIVE if not enough else Verdict.FAIL if copied else Verdict.PASS
     if enough and hits.train_singles == 0:

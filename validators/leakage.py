@@ -65,7 +65,8 @@ class Limits:
     * isolated_auc .60: the same for the most isolated people.
     * isolated_share: the most isolated 10 % (a larger share where that is fewer than ``isolated_minimum``
       holdout rows, at most 30 %).
-    * union_auc .60: the same for who holds eleven sets of the model; wider, because one is released.
+    * union_auc .60: the same for who holds eleven sets of the model; wider, because one is released. union_excess .005:
+      the least that copies in their union may exceed chance by (the demo's generator: .004; 1 % of copies: .01).
     * shadow_auc .60: by shadow models on the people most at risk (``synthesis.attacks: release`` only).
     * copies, distance, tail: one-sided significance below which copies, nearness to train, or training people among
       those that attacks are surest of, stop a release.
@@ -90,6 +91,7 @@ class Limits:
     isolated_minimum: float = field(default=200, metadata={"direction": "at least", "range": (20, 1e9)})
     shadow_auc: float = field(default=0.60, metadata={"direction": "at most", "range": (0.5, 1)})
     union_auc: float = field(default=0.60, metadata={"direction": "at most", "range": (0.5, 1)})
+    union_excess: float = field(default=0.005, metadata={"direction": "at most", "range": (0, 1)})
     copies: float = field(default=0.01, metadata={"direction": "at least", "range": (1e-9, 0.5)})
     copies_excess: float = field(default=0.01, metadata={"direction": "at most", "range": (0, 1)})
     near_excess: float = field(default=0.02, metadata={"direction": "at most", "range": (0, 1)})
@@ -109,7 +111,7 @@ def run(evidence: TableEvidence, limits: Limits) -> GateResult:
     if size == 0 or not evidence.schema.columns:
         findings: list[Finding] = [_nobody(limits)]
     else:
-        margins = Margins(limits.copies, limits.copies_excess, limits.near_excess)
+        margins = Margins(limits.copies, limits.copies_excess, limits.near_excess, limits.union_excess)
         findings = copies(evidence, margins.significance, margins.exact, margins.near)
         findings += reconstruction(evidence, *SETS[evidence.contract.attacks], margins, limits.union_auc,
                                    int(limits.minimum_rows))

@@ -31,11 +31,16 @@ HELD = 250_000  # drawn rows kept in memory; of more, each use draws them again
 
 @dataclass(frozen=True)
 class Margins:
-    """What copies may exceed chance by, as for the released set alone."""
+    """What copies may exceed chance by, as for the released set alone; ``least`` is let pass in any case.
+
+    Eleven sets show a slight overfit that one does not, and one is released: of the demo's generator, which passes
+    every attack, .0055 of the rare rows were nearly reached against .0017 of untouched ones.
+    """
 
     significance: float
     exact: float
     near: float
+    least: float
 
 
 def reconstruction(evidence: TableEvidence, sets: int, most: int, margins: Margins, auc: float, least: int
@@ -62,7 +67,8 @@ def reconstruction(evidence: TableEvidence, sets: int, most: int, margins: Margi
 
     asked = replace(evidence, batches={**evidence.batches, "synthetic": union},
                     totals={**evidence.totals, "synthetic": released + sets * rows})
-    found = copies(asked, margins.significance, margins.exact, margins.near, identity=IDENTITY, sampled=False)
+    found = copies(asked, margins.significance, margins.exact, margins.near, identity=IDENTITY, sampled=False,
+                   least_margin=margins.least)
     who = f"the released set and {sets} more of {rows:,} rows from the kept model"
     found = [replace(f, title=f"{f.title.replace('copies of ', '').capitalize()} reached by {sets + 1} sets together",
                      method=f"{who}; {f.method}") for f in found]

@@ -13,7 +13,7 @@ from validators import leakage
 from validators.finding import Verdict
 from validators.reconstruction import Margins, reconstruction
 
-MARGINS = Margins(0.01, 0.01, 0.02)
+MARGINS = Margins(0.01, 0.01, 0.02, 0.005)
 
 
 @pytest.fixture(scope="module")
