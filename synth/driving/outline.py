@@ -188,12 +188,14 @@ class Outline:
     def _plan(self, slot: int, event: Event) -> None:
         now, block, before = self.now, *(("plan", "ego ") if slot == EGO else ("plans", ""))
 
+        half = (self.header.shape.steps - 1) * self.header.shape.dt / 2
+
         def may(field: Field, so_far: Columns) -> NDArray[np.bool_]:
             if not field.number:
                 return possible.turns(field, now, slot, self.shows, event.onset)
             if field.name == f"{before}cross":
                 return possible.crossings(field, now, slot, so_far[f"{before}turn"].astype(str).astype(np.int64))
-            return possible.profiles(field, now, slot, self.shows)
+            return possible.profiles(field, now, slot, self.shows, so_far, event.onset, half)
 
         found = self._step(block, slot, may, event)
         turn = found[f"{before}turn"].astype(str).astype(np.int64)

@@ -12,13 +12,13 @@ from numpy.typing import NDArray
 
 from synth.driving.cells import Field
 from synth.driving.header import ABSENT, HAPPENS, NEEDS_ACTOR, NOBODY
-from synth.driving.labels import BRAKE_OVER, HARD_BRAKE, HEADWAY
+from synth.driving.labels import BRAKE_OVER, HARD_BRAKE, HEADWAY, NEAR
 from synth.driving.roles import ACTOR
 from synth.driving.scenes import EGO
 from synth.driving.situation import Situation
 
 Mask = NDArray[np.bool_]
-HARDER, SOFTER = HARD_BRAKE + 0.4, HARD_BRAKE - 0.7  # m/s^2: of who brakes hard, and of who must not seem to
+HARDER, SOFTER = HARD_BRAKE + 0.4, HARD_BRAKE - 1.0  # m/s^2: of who brakes hard, and of who must not seem to
 EASY = 2.6  # m/s^2: mean braking over a stretch, of who must not seem to brake hard
 ASIDE = 3.0  # m left to a vehicle beside which one changes into a lane
 SOON = 1.4  # s: no near miss that was asked for comes earlier
@@ -82,7 +82,9 @@ def people(field: Field, now: Situation, so_far: dict[str, Any], shows: NDArray[
     fits &= ~(is_in(shows, NEEDS_ACTOR) & (slots != min(ACTOR, now.s.shape[1] - 1)))
     fits &= ~(is_in(shows, "lane_change") & (slots != EGO))
     fits &= ~(is_in(shows, "free") & (slots >= 0))
-    fits &= ~(is_in(shows, "hard_brake") & ~np.isin(slots, (EGO, ACTOR)))
+    leads = (now.lane == now.lane[:, [EGO]]) & (now.s > 0)
+    seen = np.concatenate([np.zeros((len(shows), 1), bool), leads & (np.arange(now.s.shape[1]) == ACTOR)], 1)
+    fits &= ~(is_in(shows, "hard_brake") & ~(seen | (slots == EGO)))
     fits[~fits.any(1)] = slots == -1
     return fits
 
@@ -158,12 +160,42 @@ def crossings(field: Field, now: Situation, slot: int, turn: NDArray[np.int64]) 
     return _rather(fits, np.concatenate([np.ones((len(turn), 1), bool), room], 1))
 
 
-def profiles(field: Field, now: Situation, slot: int, shows: NDArray[np.str_]) -> Mask:
-    """Mean accelerations: who is in the ego vehicle's lane does not brake hard unless that is shown."""
+def profiles(field: Field, now: Situation, slot: int, shows: NDArray[np.str_], so_far: dict[str, Any],
+             onset: NDArray[np.float64], half: float) -> Mask:
+    """Mean accelerations: who is in the ego vehicle's lane does not brake hard unless that is shown, and the leader is
+    as far ahead as what is shown needs: at the event, or at the end of the first ``half`` and late in the second (s).
+    The ego vehicle's own are known."""
     fits = given(field, np.ones(len(shows), bool))
-    mine = (now.lane[:, slot] == now.lane[:, EGO]) | (slot == ACTOR)
+    lane = now.lane[:, slot] == now.lane[:, EGO]
     easy = np.append(False, np.array(field.low) > -EASY)
-    return _rather(fits, ~(is_in(shows, (*STAYS, "lane_change")) & mine[:, None]) | easy)
+    fits = _rather(fits, ~(is_in(shows, (*STAYS, "lane_change")) & (lane | (slot == ACTOR))[:, None]) | easy)
+    if slot == EGO:
+        return fits
+    second = field.name == "a1"
+    cuts = np.isin(shows, ("cut_in", "cut_out")) & (slot == ACTOR)
+    event = np.nan_to_num(onset)
+    when = np.where(cuts, np.maximum(event, half) if second else np.minimum(event, half), (1.8 if second else 1) * half)
+    bins = (np.array(field.low) + np.array(field.high)) / 2
+    first = so_far["a0"][:, None] if second else bins[None]
+    mine = now.gain[:, EGO]
+    gap = (_way(now.speed[:, slot, None], first, bins[None], when[:, None], half) + now.s[:, slot, None]
+           - _way(now.speed[:, [EGO]], mine[:, :1], mine[:, 1:], when[:, None], half)
+           - (now.length[:, slot] + now.length[:, EGO])[:, None] / 2)
+    early, late = np.minimum(when, half), np.maximum(when - half, 0)
+    reach = HEADWAY * np.maximum(now.speed[:, EGO] + mine[:, 0] * early + mine[:, 1] * late, 1.0)[:, None]
+    ahead = np.where(now.there & (now.lane == now.lane[:, [EGO]]) & (now.s > 0), now.s, np.inf)
+    leads = (lane & (now.s[:, slot] > 0) & (now.s[:, slot] <= ahead.min(1)))[:, None]
+    wish = ~(leads & is_in(shows, "free")) | (gap > 1.05 * reach)
+    wish &= ~(leads & is_in(shows, "follow")) | ((gap < 0.9 * reach) & (gap > 0))
+    wish &= ~cuts[:, None] | ((gap > ASIDE) & (gap < NEAR - ASIDE)) | (second & (event <= half))[:, None]
+    return _rather(fits, np.concatenate([np.ones((len(shows), 1), bool), wish], 1))
+
+
+def _way(speed: NDArray[np.float64], first: NDArray[np.float64], second: NDArray[np.float64], when: NDArray[np.float64],
+         half: float) -> NDArray[np.float64]:
+    """Metres driven until ``when`` at one mean acceleration in the first ``half`` seconds, another after it."""
+    early, late = np.minimum(when, half), np.maximum(when - half, 0)
+    return speed * when + first * early * (early / 2 + late) + second * late**2 / 2
 
 
 def _rather(fits: Mask, wish: Mask) -> Mask:

@@ -49,6 +49,7 @@ from validators.driving.summaries import summaries  # noqa: E402
 
 RESULTS = Path(__file__).parent / "results"
 TRAINED = ("driving/closed-loop", "driving/likelihood", "driving/wgan-gp")
+DEFAULT = "driving/likelihood"
 REPLAYS = ("real", "bootstrap", "constant", "follower")
 MOST = 3000  # scenes of a set that are judged
 RARE = 20  # real examples
@@ -71,6 +72,12 @@ def trained(recipe: str, schema: TableSchema, effort: float, options: tuple[tupl
         drawn = made.draw(len(train), seed=seed)
         return drawn, cost | {"draw_s": time.monotonic() - began, "draw_cpu_s": time.process_time() - used}
     return fit
+
+
+def last_phase(recipe: str, seconds: float) -> tuple[tuple[str, Any], ...]:
+    """Options that give the phase with a critic, and the control without one, equal time."""
+    phase = {"driving/closed-loop": "adversarial", "driving/likelihood": "control"}.get(recipe)
+    return () if not seconds or phase is None else ((f"{phase}.seconds", seconds), (f"{phase}.steps", 100_000))
 
 
 def fitted(recipe: str, schema: TableSchema, effort: float, train: Scenes, seed: int,
@@ -261,6 +268,7 @@ def main() -> None:
     ask.add_argument("--seeds", type=int, default=3)
     ask.add_argument("--first", type=int, default=0, help="first seed")
     ask.add_argument("--effort", type=float, default=1.0)
+    ask.add_argument("--last", type=float, default=0.0, help="CPU seconds of the phase with a critic and its control")
     ask.add_argument("--models", default=",".join((*REPLAYS, *TRAINED)))
     ask.add_argument("--rare", default="")
     ask.add_argument("--rows", type=Path, default=RESULTS / "driving.jsonl")
@@ -278,11 +286,11 @@ def main() -> None:
             train, test = dealt(one, seed) if other is None else (one, other)
             jobs = [f"rare {said.rare}"] if said.rare else said.models.split(",")
             for job in jobs:
-                same = {"set": name, "model": job, "seed": seed, "effort": said.effort}
+                same = {"set": name, "model": job, "seed": seed, "effort": said.effort, "last": said.last}
                 if any(all(r.get(k) == v for k, v in same.items()) for r in rows):
                     continue
                 row = {**same, "train": len(train), "test": len(test),
-                       **_one(job, train, test, schema, said.effort, seed)}
+                       **_one(job, train, test, schema, said.effort, seed, said.last)}
                 rows.append(row)
                 said.rows.parent.mkdir(parents=True, exist_ok=True)
                 with said.rows.open("a") as file:
@@ -292,11 +300,12 @@ def main() -> None:
         said.page.write_text(page(rows, command) + "\n", encoding="utf-8")
 
 
-def _one(job: str, train: Scenes, test: Scenes, schema: TableSchema, effort: float, seed: int) -> dict[str, Any]:
+def _one(job: str, train: Scenes, test: Scenes, schema: TableSchema, effort: float, seed: int, last: float = 0.0
+         ) -> dict[str, Any]:
     torch.manual_seed(seed)
     if job.startswith("rare "):
         return rare(job.split(" ", 1)[1], train, test,
-                    lambda few, s: fitted(TRAINED[0], schema, effort, few, s)[0], seed)
+                    lambda few, s: fitted(DEFAULT, schema, effort, few, s)[0], seed)
     if job == "real":  # floor: what one real set is to another
         made, cost = train, {}
     elif job == "bootstrap":
@@ -304,7 +313,7 @@ def _one(job: str, train: Scenes, test: Scenes, schema: TableSchema, effort: flo
     elif job in ("constant", "follower"):
         made, cost = replayed(train, job == "follower"), {}
     else:
-        made, cost = trained(job, schema, effort)(train, seed)
+        made, cost = trained(job, schema, effort, last_phase(job, last))(train, seed)
     return cost | judge(train, test, made, seed)
 
 
