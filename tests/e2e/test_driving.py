@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 from typing import Any
 
@@ -64,11 +65,20 @@ def test_recordings_go_the_whole_road_and_no_drive_comes_along(
     (run,) = Workspace(tmp_path / ".synth").runs()
     assert list(run.read()["stages"]) == list(STAGES)
     for arguments in [("show", run.id), ("pull", "road", "--to", "pulled"), ("list",),
+                      ("ledger", "road"),
                       ("sample", run.id, "--rows", "12", "--where", "manoeuvre=cut_out", "--where", "weather=wet",
                        "--out", "more"), ("init", "source/recordings", "--name", "drafted")]:
         outputs.append(synth(*arguments))
         assert outputs[-1].code == 0, (arguments, outputs[-1].err)
     (release,) = (tmp_path / "pulled" / "road").iterdir()
+    page = (release / "report.html").read_text()
+    assert all(f'<section id="{part}"' in page for part in ("summary", "intruder", "dp", "ledger", "decision"))
+    assert json.loads((release / "report.json").read_text())["ledger"]["unit"] == "scenes"
+    outputs.append(synth("revoke", f"road@{release.name}", "--as", "A. Okafor", "--reason", "a test", "--key",
+                         tmp_path / "keys" / "signing.pem"))
+    assert outputs[-1].code == 0, outputs[-1].err
+    outputs.append(synth("pull", "road", "--to", "again"))
+    assert outputs[-1].code == 2 and "revoked" in outputs[-1].err
     listing = parquet.read_table(release / "data" / "train" / "metadata.parquet").to_pydict()
     assert {"manoeuvre", "weather", "lanes", "density", "speed", "min_ttc"} <= set(listing)
     assert not {"driver", "plate", "track", "time"} & set(listing) and len(listing["weather"]) == 60

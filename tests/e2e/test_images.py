@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 from pathlib import Path
 from typing import Any
@@ -56,12 +57,21 @@ def test_an_archive_goes_the_whole_road_and_nobody_in_it_comes_along(
     (run,) = Workspace(tmp_path / ".synth").runs()
     assert list(run.read()["stages"]) == list(STAGES)
     for arguments in [("show", run.id), ("pull", "phantoms", "--to", "pulled"), ("list",),
+                      ("ledger", "phantoms"),
                       ("sample", run.id, "--rows", "12", "--where", "lesion=none", "--where", "age>=50", "--out",
                        "more"),
                       ("init", "source/archive", "--name", "drafted")]:
         outputs.append(synth(*arguments))
         assert outputs[-1].code == 0, (arguments, outputs[-1].err)
     (release,) = (tmp_path / "pulled" / "phantoms").iterdir()
+    page = (release / "report.html").read_text()
+    assert all(f'<section id="{part}"' in page for part in ("summary", "intruder", "dp", "ledger", "decision"))
+    assert json.loads((release / "report.json").read_text())["ledger"]["unit"] == "images"
+    outputs.append(synth("revoke", f"phantoms@{release.name}", "--as", "A. Okafor", "--reason", "a test", "--key",
+                         tmp_path / "keys" / "signing.pem"))
+    assert outputs[-1].code == 0, outputs[-1].err
+    outputs.append(synth("pull", "phantoms", "--to", "again"))
+    assert outputs[-1].code == 2 and "revoked" in outputs[-1].err
     listing = parquet.read_table(release / "data" / "train" / "metadata.parquet").to_pydict()
     assert set(listing) == {"file_name", "lesion", "site", "age", "sex"}
     first = dcmread(release / "data" / "train" / listing["file_name"][0])
