@@ -107,8 +107,8 @@ def mbi(frame: pd.DataFrame, schema: TableSchema, target: str, epsilon: float, s
         return kept.frame(np.load(out)["cells"], rng), json.loads(said.stdout.strip().splitlines()[-1])
 
 
-def likelihood(frame: pd.DataFrame, schema: TableSchema, target: str, epsilon: float, seed: int, *, steps: int = 400,
-               batch: int = 512, norm: float = 1.0, start: bool = False, **_: Any
+def likelihood(frame: pd.DataFrame, schema: TableSchema, target: str, epsilon: float, seed: int, *, steps: int = 250,
+               batch: int = 400, norm: float = 1.0, start: bool = False, **_: Any
                ) -> tuple[pd.DataFrame, dict[str, Any]]:
     """DP-SGD on the likelihood of our autoregressive network over private cells.
 

@@ -13,14 +13,14 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from synth.contract.model import Budget, Contract, Role, Unit
+from synth.contract.model import Budget, Contract, FixedCombinations, Role, Unit
 from synth.errors import Problems, UserError
 from synth.gan.private import noise
 from synth.gan.private.accounting import Account, Gaussian
 from synth.progress import Silent
 from synth.tabular.plug import PLUG
 from synth.tabular.private import histogram, measure, road
-from synth.tabular.private.axes import Axis, Grid
+from synth.tabular.private.axes import Axis, Grid, undeclared
 from synth.tabular.private.inference import Measurement, fit
 from synth.tabular.private.junction import Tree
 from synth.tabular.schema import ColumnSchema, TableSchema
@@ -318,6 +318,25 @@ def test_what_a_contract_must_declare_under_a_budget(tmp_path: Path) -> None:
     for what in ("'a' does not declare its bounds", "'b' does not declare its values",
                  "'c' does not declare its decimals"):
         assert what in text
+
+
+def test_columns_that_a_constraint_ties_are_measured_together() -> None:
+    frame, units = people(600)
+    kept = measure.measure(frame, SCHEMA, units, BUDGET, Account(3.0, 1e-5), wanted=[("ill", "pay"), ("job", "job")])
+    assert (2, 3) in {m.clique for m in kept.measurements}
+
+
+def test_fixed_combinations_and_missing_libraries_are_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    import importlib.util
+
+    said = agreed(tmp_path)
+    assert undeclared(said) == []
+    fixed = replace(said, constraints=(FixedCombinations(columns=("job", "ill"), line=7),))
+    (problem,) = undeclared(fixed)
+    assert "which combinations" in problem.what and problem.where.endswith(":7")
+    monkeypatch.setattr(importlib.util, "find_spec", lambda name: None)
+    (problem,) = undeclared(said)
+    assert "synth-pipeline[dp]" in problem.todo
 
 
 def test_the_part_of_one_entity_says_nothing_of_another() -> None:

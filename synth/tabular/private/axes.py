@@ -7,13 +7,14 @@ a cell a value is drawn by the noisy counts, so nothing here has read a row.
 
 from __future__ import annotations
 
+import importlib.util
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 import pandas as pd
 
-from synth.contract.model import Column, Contract, Role
+from synth.contract.model import Column, Contract, FixedCombinations, Role
 from synth.errors import UserError
 from synth.tabular.schema import ColumnSchema, TableSchema
 
@@ -152,6 +153,15 @@ def undeclared(contract: Contract) -> list[UserError]:
                 f"column {column.name!r} does not declare its {' and '.join(lacking)}, which a privacy budget does "
                 "not let the run read off the data", where=f"{contract.path}:{column.line}",
                 todo="write down what you know of the column (not what this table happens to hold)"))
+    for constraint in contract.constraints:
+        if isinstance(constraint, FixedCombinations):
+            found.append(UserError(
+                "which combinations of columns occur would be read off private rows, which a privacy budget does not "
+                "let the run do", where=f"{contract.path}:{constraint.line}",
+                todo="remove `fixedCombinations`, or make one column of them and declare its values"))
+    if importlib.util.find_spec("dp_accounting") is None or importlib.util.find_spec("opacus") is None:
+        found.append(UserError("the libraries that account for a privacy budget are not installed",
+                               todo="pip install 'synth-pipeline[dp]'"))
     return found
 
 

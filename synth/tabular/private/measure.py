@@ -84,15 +84,19 @@ def bounded(frame: pd.DataFrame, units: np.ndarray, budget: Budget) -> pd.DataFr
 
 
 def measure(frame: pd.DataFrame, schema: TableSchema, units: np.ndarray, budget: Budget, account: Account, *,
-            shares: Shares | None = None, progress: Progress | None = None) -> Measured:
+            wanted: Sequence[tuple[str, str]] = (), shares: Shares | None = None, progress: Progress | None = None
+            ) -> Measured:
     """Measure the rows of ``frame`` (``units``: whose each one is) within what ``account`` has left.
 
-    ``schema`` is public (:func:`synth.tabular.private.axes.public_schema`). :class:`~synth.errors.UserError` where
+    ``schema`` is public (:func:`synth.tabular.private.axes.public_schema`). Pairs of columns that are ``wanted`` are in
+    the spanning tree before any other. :class:`~synth.errors.UserError` where
     the budget is exhausted.
     """
     plan = shares or Shares()
     rows = bounded(frame, units, budget)
     work = _Work(rows, schema, float(budget.contributions if budget.unit is Unit.ENTITY else 1), account, plan)
+    places = {name: j for j, name in enumerate(schema.names)}
+    work.wanted = [(min(p), max(p)) for a, b in wanted if len(p := {places[a], places[b]}) == 2]
     with (progress or Silent()).step("measuring with noise", 2 + len(plan.rounds)) as step:
         work.numbers()
         step.update(1)
@@ -114,6 +118,7 @@ class _Work:
         self.cells = np.zeros((len(rows), len(self.axes)), np.int64)
         self.found: list[Measurement] = []
         self.model: Fitted | None = None
+        self.wanted: list[Clique] = []
 
     def _scale(self, share: float) -> float:
         """Noise on counts that spends this much of squared mu."""
@@ -199,11 +204,10 @@ class _Work:
         return noise.noisy(np.array(true), scale)
 
     def _tree(self, pairs: Sequence[Clique], scores: np.ndarray) -> list[Clique]:
-        """The spanning tree of the largest scores (Kruskal)."""
+        """The spanning tree of what is wanted and of the largest scores (Kruskal)."""
         component = list(range(len(self.axes)))
         chosen: list[Clique] = []
-        for i in np.argsort(-scores, kind="stable"):
-            a, b = pairs[i]
+        for a, b in [*self.wanted, *(pairs[i] for i in np.argsort(-scores, kind="stable"))]:
             if component[a] != component[b]:
                 old, new = component[b], component[a]
                 component = [new if c == old else c for c in component]

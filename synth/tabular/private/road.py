@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from synth.contract.model import Budget, Contract, Unit
+from synth.contract.model import Budget, Contract, Inequality, Sum, Unit
 from synth.errors import UserError
 from synth.gan.private import noise
 from synth.gan.private.accounting import Account
@@ -29,14 +29,13 @@ KEPT = "checkpoint-measured.json"  # survives an interruption of the stage
 STORED = "measured.json"  # in the finished stage
 FEWEST, MOST = 100, 10_000_000  # rows drawn to train on, whatever a noisy count says
 OUTSIDE = (
-    "the report and the gates' figures, which are computed from real rows",
+    "the report, the data card and the gates' figures, which are computed from real rows",
     "the run's own record: numbers of rows and entities, missing shares, durations",
     "that the data met the contract: declared values and bounds, types, date formats, zones, words for true and false",
     "which rows and columns exist at all, and the choice of this contract, its budget and limits",
     "earlier runs and releases of the same source, which the ledger adds up",
 )
-RELEASED = ("the synthetic table and everything that can be drawn from the model, its number of rows, the model "
-            "itself; neither the measured counts' order nor the training can take the noise off again")
+COVERED = "the synthetic table, its number of rows, the model, and whatever else is drawn from it"
 
 
 def fit(contract: Contract, ingested: Path, split: Path, out: Path, *, seed: int, device: str,
@@ -69,8 +68,19 @@ def measured(stored: StoredTable, contract: Contract, progress: Progress) -> tup
     frame = stored.read(train)
     account = Account(budget.epsilon, budget.delta)
     found = measure(frame, public_schema(contract, stored.schema), stored.entities()[train], budget, account,
-                    progress=progress)
+                    wanted=bound_together(contract), progress=progress)
     return found, statement(budget, account)
+
+
+def bound_together(contract: Contract) -> list[tuple[str, str]]:
+    """Pairs of columns that a constraint ties to each other: worth measuring whatever their scores say."""
+    pairs: list[tuple[str, str]] = []
+    for constraint in contract.constraints:
+        if isinstance(constraint, Inequality):
+            pairs.append((constraint.low, constraint.high))
+        elif isinstance(constraint, Sum):
+            pairs += [(part, constraint.total) for part in constraint.parts]
+    return pairs
 
 
 def statement(budget: Budget, account: Account) -> dict[str, Any]:
@@ -78,7 +88,7 @@ def statement(budget: Budget, account: Account) -> dict[str, Any]:
     said = account.statement()
     return {**said, "unit": budget.unit.value, "contributions": budget.contributions if budget.unit is Unit.ENTITY
             else 1, "neighbours": "add or remove one unit", "definition": "approximate differential privacy",
-            "sampling": "none: every train row is measured once", "bounds": "declared", "covers": RELEASED,
+            "sampling": "none: every train row is measured once", "bounds": "declared", "covers": COVERED,
             "outside": list(OUTSIDE), "rng": noise.DESCRIPTION, "audit": None,
             "trust": "whoever runs the pipeline sees the private rows; the promise is about what is released"}
 

@@ -61,7 +61,9 @@ def mst():
     log = [measured((n,), (len(names) / (2 * third)) ** 0.5) for n in names]
     model = fitted(log)
     pairs = list(combinations(names, 2))
-    errors = {p: float(np.abs(true(p) - np.asarray(model.project(p).datavector())).sum()) for p in pairs}
+    ones = {n: np.asarray(model.project((n,)).datavector()) for n in names}  # independent so far: pairs are products
+    errors = {(p, q): float(np.abs(true((p, q)) - np.outer(ones[p], ones[q]).ravel() / ones[p].sum()).sum())
+              for p, q in pairs}
     component = {n: i for i, n in enumerate(names)}
     epsilon = (8 * third / (len(names) - 1)) ** 0.5
     chosen = []
