@@ -122,8 +122,9 @@ class Ledger:
             sealed = unseal(data, KIND, f"{self.where}/{number:08d}.json")
             if sealed.key not in believed:
                 raise VerificationError(f"entry {number} of the ledger is signed by a key that is not trusted here",
-                                        where=sealed.key, todo="if it is a colleague's, put their signing.pub into "
-                                                               f"{believed.source}")
+                                        where=sealed.key, todo="if it is a colleague's, or yours that was lost, put "
+                                                               "its public half (a release's publisher.pub) into "
+                                                               f"{believed.source} as NAME.pub")
             self._follows(sealed, number, previous)
             entries.append({**sealed.said, "sequence": number, "key": sealed.key, "digest": sealed.itself})
             previous = sealed.itself

@@ -163,6 +163,25 @@ def test_an_entry_of_another_ledger_or_another_signer_is_refused(ledger: Ledger,
         Ledger(stranger.store, "people", bench.keys).read()
 
 
+def test_a_lost_key(ledger: Ledger, bench: Bench) -> None:
+    """The old public half lets the ledger be read again; whom the old releases were about can no longer be compared."""
+    release(ledger, ask("run-1", bench.keys))
+    home = bench.folder / "new-keys"
+    renewed = Ledger(ledger.store, "people", home)
+    signing_key(home)
+    with pytest.raises(VerificationError, match="not trusted here") as caught:
+        renewed.read()
+    assert "publisher.pub" in caught.value.todo
+    (home / "trusted").mkdir()
+    shutil.copy(bench.keys / "signing.pub", home / "trusted" / "old.pub")
+    asked = ask("run-2", home)
+    release(renewed, asked, 2)
+    (before, _) = renewed.read().released()
+    assert before.people is not None and overlap(asked.people, before.people) is None
+    with pytest.raises(UserError, match="used up"):  # the budget is counted all the same
+        renewed.reserve(ask("run-3", home, epsilon=1.5), declared=True)
+
+
 def test_a_rewritten_ledger_is_noticed_by_the_machine_that_saw_it(ledger: Ledger, bench: Bench) -> None:
     """Whoever has the signing key can write a chain that is whole; the memory of the key home knows better."""
     asked = ask("run-1", bench.keys)

@@ -66,6 +66,8 @@ def build(
     gates = [_gate(result, people, k) for result in results]
     run_id = str(run.get("id", ""))
     source = context.source(contract, stages.get("ingest") or {}, splits)
+    if (stages.get("split") or {}).get("kept"):
+        source["split_rule"] += "; whom earlier runs of this source held out was held out again"
     threats = context.threat_model(contract, results, plan, ledger or {})
     fitted = stages.get("fit") or {}
     seal = hashlib.sha256("\n".join((contract.digest, str(plan.get("digest", "")), run_id, created)).encode())
