@@ -41,7 +41,8 @@ SETS = {Attacks.QUICK: (10, 100_000), Attacks.RELEASE: (100, 1_000_000)}
 MODEL = "Membership inference with the model's own likelihood"
 SURE = ("closest record, calibrated", "classifier on distances")  # those that see single copies
 PANEL = ("attribute inference", "copies", "inference from the nearest row", "likelihood of the model", "linkability",
-         "nearness", "reconstruction from repeated sampling", "singling out", *ATTACKS)
+         "nearness", "people whom attacks are surest of", "reconstruction from repeated sampling",
+         "shadow models, if asked for", "singling out", *ATTACKS)
 NOT_TESTED = (
     "attacks outside this panel: a pass means that no leakage was found by these attacks at this power, not that there "
     "is none",

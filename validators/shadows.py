@@ -50,8 +50,8 @@ class Pool:
     members: np.ndarray  # bool (targets,)
 
 
-def shadows(evidence: TableEvidence, limit: float, least: int, *, count: int = SHADOWS, seconds: float = SECONDS
-            ) -> list[Finding]:
+def shadows(evidence: TableEvidence, limit: float, least: int, *, count: int | None = None,
+            seconds: float | None = None) -> list[Finding]:
     """Two findings: what the synthetic table tells (judged), and what the model's likelihood would (information)."""
     if evidence.contract.budget is not None:
         return [_not_tested("a differential-privacy budget bounds every membership attack; see the audit")]
@@ -59,8 +59,8 @@ def shadows(evidence: TableEvidence, limit: float, least: int, *, count: int = S
         return [_not_tested("there is no model of this run, or no private folder, to compare with shadow models")]
     if st.fewest(evidence) < least:
         return [_not_tested(f"it takes {least:,} people of each part")]
-    pool = pooled(evidence, count)
-    scores = in_processes(pool.design, evidence.scratch, seconds)
+    pool = pooled(evidence, count or SHADOWS)
+    scores = in_processes(pool.design, evidence.scratch, SECONDS if seconds is None else seconds)
     return judged(evidence, pool, scores, limit)
 
 
