@@ -53,6 +53,16 @@ def declared(schema: TableSchema, frame) -> TableSchema:
     return TableSchema(columns=tuple(columns))
 
 
+def audited(data, epsilon: float):
+    """The audit of one measurement of the train rows, a thousand canaries among them."""
+    from synth.contract.model import Budget, Unit
+    from tests.benchmarks.private_arms import DELTA
+    from validators.audit import audit
+
+    budget = Budget(epsilon=epsilon, delta=DELTA, unit=Unit.ROW)
+    return audit(data.train, np.arange(len(data.train)), declared(data.schema, data.train), budget)
+
+
 def one(a: argparse.Namespace) -> None:
     """One row: train an arm and evaluate what it gives; printed as JSON."""
     import torch
@@ -63,6 +73,10 @@ def one(a: argparse.Namespace) -> None:
     torch.set_num_threads(1)
     data = datasets.load(a.data)
     start = time.process_time()
+    if a.arm == "audit":
+        found = audited(data, a.epsilon)
+        print(json.dumps({**found.to_json(), "cpu": round(time.process_time() - start, 1)}))
+        return
     frame, facts = ARMS[a.arm](data.train, declared(data.schema, data.train), data.target, a.epsilon, a.seed,
                                python=a.mbi_python, effort=a.effort)
     cpu = time.process_time() - start + facts.pop("train_cpu", 0.0)
@@ -109,8 +123,8 @@ def main(arguments: list[str] | None = None) -> int:
             print(name, arm, epsilon, seed, "failed", said.stderr[-600:] if said else "took too long", flush=True)
             continue
         row = {"set": name, "arm": arm, "epsilon": epsilon, "seed": seed, **json.loads(said.stdout.splitlines()[-1])}
-        print(name, arm, epsilon, seed, f"C2ST {row['c2st_untouched']:.3f} AUC {row['mle']:.3f} {row['cpu']:.0f} s",
-              flush=True)
+        figures = [f"{k} {row[k]:.3f}" for k in ("c2st_untouched", "mle", "lower_bound", "cpu") if k in row]
+        print(name, arm, epsilon, seed, *figures, flush=True)
         with OUT.open("a") as file:
             file.write(json.dumps(row) + "\n")
         OUT.with_suffix(".md").write_text(page(_rows(), a))
@@ -139,6 +153,8 @@ def page(rows: list[dict], a: argparse.Namespace) -> str:
              "spent on everything that reads a row: cells, marginals, training. C2ST is 1 = indistinguishable. Means "
              "over seeds ± half of their range; CPU seconds of training on a machine that did other work, too. Rows "
              "without a budget are those of `tabular.md`.", "", f"    {command}", ""]
+    audits = [r for r in rows if r["arm"] == "audit"]
+    rows = [r for r in rows if r["arm"] != "audit"]
     for name in dict.fromkeys(r["set"] for r in rows):
         lines += [f"## {name}", "", "| epsilon | generator | seeds | " + " | ".join(h for _, h, _ in COLUMNS) + " |",
                   "|---" * (3 + len(COLUMNS)) + "|"]
@@ -152,6 +168,12 @@ def page(rows: list[dict], a: argparse.Namespace) -> str:
             if these:
                 lines.append(_line("none", arm, these))
         lines.append("")
+    if audits:
+        lines += ["## Audit", "", "One measurement with canaries each (arm `audit`), white box; the bound has 95 % "
+                  "confidence. Where the ceiling is below the claim, no outcome could have contradicted it.", "",
+                  "| set | claimed epsilon | canaries | guesses | right | lower bound | ceiling |", "|---" * 7 + "|"]
+        lines += [f"| {r['set']} | {r['epsilon']:g} | {r['canaries']} | {r['guesses']} | {r['correct']} "
+                  f"| {r['lower_bound']:.2f} | {r['ceiling']:.2f} |" for r in audits] + [""]
     return "\n".join(lines)
 
 

@@ -152,7 +152,8 @@ def test_axes_survive_being_stored() -> None:
 def test_what_is_drawn_looks_like_the_table_and_the_budget_is_spent_to_its_end() -> None:
     frame, units = people()
     account = Account(8.0, 1e-5)
-    kept = measure.measure(frame, SCHEMA, units, replace(BUDGET, epsilon=8.0), account)
+    kept = measure.measure(frame, SCHEMA, units, replace(BUDGET, epsilon=8.0), account,
+                           shares=measure.Shares(cells=10))
     assert account.statement()["epsilon_spent"] == pytest.approx(8.0, rel=1e-6)
     drawn = road.drawn(kept, 20_000, 0)
     SCHEMA.check(drawn)

@@ -64,6 +64,7 @@ def fit(sizes: Sequence[int], measurements: Sequence[Measurement], *, steps: int
     tree = Tree.of(sizes, [m.clique for m in measurements])
     cliques = sorted({m.clique for m in measurements})
     homes = {c: tree.home(c) for c in cliques}
+    gone = {c: [axis for axis, j in enumerate(tree.cliques[homes[c]]) if j not in c] for c in cliques}
     theta = {c: torch.zeros([sizes[j] for j in c], dtype=torch.float64) for c in cliques}
     if start is not None:
         theta |= {c: t.clone() for c, t in start.potentials.items() if c in theta}
@@ -74,7 +75,8 @@ def fit(sizes: Sequence[int], measurements: Sequence[Measurement], *, steps: int
         for clique, table in at.items():
             potentials[homes[clique]] += tree.expand(clique, table, homes[clique])
         beliefs = tree.beliefs(potentials)
-        marginals = {c: tree.marginal(beliefs, c, homes[c]) for c in cliques}
+        shares = [torch.exp(b) for b in beliefs]  # once, and not for each marginal
+        marginals = {c: shares[homes[c]].sum(gone[c]) if gone[c] else shares[homes[c]] for c in cliques}
         return beliefs, marginals, sum(float(w * (marginals[c] - y).square().sum()) / 2 for c, y, w in targets)
 
     beliefs, marginals, loss = look(theta)

@@ -52,7 +52,7 @@ class Measured:
 
     def fit(self) -> Fitted:
         """The distribution that agrees best with the measurements."""
-        return fit([a.size for a in self.axes], self.measurements, steps=1000)
+        return fit([a.size for a in self.axes], self.measurements, steps=600)
 
     def frame(self, cells: np.ndarray, rng: np.random.Generator) -> pd.DataFrame:
         """A working frame of drawn cells [rows, columns]."""
