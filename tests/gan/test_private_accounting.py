@@ -101,6 +101,12 @@ def test_a_mechanism_counted_twice_by_one_of_them_stops_the_run(monkeypatch: pyt
         account.statement()
 
 
+def test_the_noise_comes_before_the_rounding(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Scores of .5 and 1.5 differ by one; rounded first, they would by two, which is more than was accounted."""
+    monkeypatch.setattr(noise, "normal", lambda shape: np.full(shape, 0.2))
+    assert np.ptp(noise.noisy(np.array([0.5, 1.5]), 1.0)) == 1.0
+
+
 def test_noise_is_normal_whole_and_never_the_same() -> None:
     drawn = noise.noisy(np.zeros(40_000), 7.0)
     assert np.array_equal(drawn, np.round(drawn))

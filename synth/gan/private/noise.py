@@ -1,8 +1,8 @@
 """Gaussian noise from the operating system's generator: a published seed must not be able to take it off again.
 
 Uniform numbers come from ``os.urandom`` (53 bits each), pairs of them become normal ones by the method of Box and
-Muller (1958) in double precision. Counts are whole numbers and so is what is added to them, so the low bits of a
-double, which give plain floating-point noise away (Mironov 2012), are not there to be read.
+Muller (1958) in double precision. What is given out is rounded to whole numbers, so the low bits of a double, which
+give plain floating-point noise away (Mironov 2012), are not there to be read.
 """
 
 from __future__ import annotations
@@ -30,8 +30,11 @@ def normal(shape: int | tuple[int, ...]) -> np.ndarray:
 
 
 def noisy(counts: np.ndarray, scale: float) -> np.ndarray:
-    """Counts plus rounded Gaussian noise of standard deviation ``scale``, float64 with whole values."""
-    return np.asarray(np.round(counts) + np.round(scale * normal(counts.shape)))
+    """Counts (or scores) plus Gaussian noise of standard deviation ``scale``, then rounded: float64, whole values.
+
+    Rounding before the noise would not do: two scores that differ by one could end up two apart.
+    """
+    return np.asarray(np.round(counts + scale * normal(counts.shape)))
 
 
 def seed() -> int:
