@@ -13,13 +13,14 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from synth.contract import Contract
-from synth.driving.header import Header
+from synth.driving.header import NEAREST, Header
+from synth.driving.labels import NEAR_MISS
 from synth.driving.roles import cast, nearest_first
 from synth.driving.scenes import MANOEUVRE, Scenes
 from synth.medical.conditions import Conditioning
 from synth.progress import Progress, Silent
 from synth.seeds import derive
-from synth.tabular.conditions import parse
+from synth.tabular.conditions import Allowed, Conditions, parse
 from synth.tabular.schema import TableSchema
 
 if TYPE_CHECKING:
@@ -88,8 +89,8 @@ class SceneGenerator:
     def draw(self, n: int, *, seed: int, where: Sequence[str] = (), balance: str | None = None,
              progress: Progress | None = None) -> Scenes:
         """``n`` scenes with their listing; each is an entity of its own. Equal seeds give equal bytes."""
-        table: pd.DataFrame = self.rows.sample(n, seed=derive(seed, "listing"), balance=balance,
-                                               where=parse(where, self.listing) if where else None)
+        asked = near_misses(parse(where, self.listing), self.listing) if where else None
+        table: pd.DataFrame = self.rows.sample(n, seed=derive(seed, "listing"), balance=balance, where=asked)
         drawn = self.headers.draw(table, self.conditioning.encode(table), _friction(table, self.friction),
                                   seed=derive(seed, "header"))
         frame = pd.concat([table, drawn], axis=1)
@@ -147,6 +148,20 @@ class SceneGenerator:
                    Conditioning.from_json(said["conditioning"]), TableSchema.from_json(said["listing"]),
                    tuple((a, float(b)) for a, b in said["friction"]))
 
+
+
+def near_misses(where: Conditions, listing: TableSchema) -> Conditions:
+    """Conditions with what follows from them by the definition of a near miss: so little time to a collision is one,
+    and one has so little."""
+    columns = dict(where.columns)
+    if not {NEAREST, MANOEUVRE} <= set(listing.names) or "near_miss" not in (listing[MANOEUVRE].values or ()):
+        return where
+    time, shows = columns.get(NEAREST), columns.get(MANOEUVRE)
+    if time is not None and time.high < NEAR_MISS and shows is None:
+        columns[MANOEUVRE] = Allowed(labels=frozenset(["near_miss"]))
+    if time is None and shows is not None and shows.labels == {"near_miss"}:
+        columns[NEAREST] = Allowed(high=NEAR_MISS - 0.01)
+    return Conditions(columns)
 
 
 def _as_recorded(plan: Plan, scenes: Scenes) -> Plan:

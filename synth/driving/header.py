@@ -45,6 +45,7 @@ FARTHEST_LANE = 2  # lanes to a side that are told apart
 MOST_LANES = 12
 ENDS = ("behind", "ahead")
 BRAKING = 1.5  # m/s^2: nobody brakes who brakes less
+NEAREST, NEAR, NEAR_BOUNDS = "min_ttc", 1.2, (0.8, 1.25)  # s of a near miss: column, where it says nothing, bounds
 EDGE, STILL = 0.25, 0.1  # m left to the road's edge at the start; m/s towards it there
 BRAKE_OVER = 0.6  # s over which braking is measured
 OTHERS = 2  # stretches of the others' profiles; the ego vehicle has SEGMENTS
@@ -307,6 +308,7 @@ class Header:
         brake = np.where(hard, np.where(np.isnan(brake), onset, brake), brake)
         mild = np.isin(shows, (*HAPPENS[:3], "free", "follow")) & (braker <= ACTOR)
         depth = np.where(mild, np.minimum(depth, 3.2), depth)
+        near = np.where(shows == "near_miss", np.clip(number(NEAREST, NEAR), *NEAR_BOUNDS), 0.0)
         apart(states, sizes, there, spared(shows), friction.astype(np.float64))
         return Plan(start=states.astype(np.float32), present=there, sizes=sizes.astype(np.float32), kinds=kinds,
                     road=np.stack([road_lanes, np.full(n, self.lane_width)], 1).astype(np.float32), friction=friction,
@@ -317,7 +319,7 @@ class Header:
                     depth=np.where(braker >= 0, depth, np.nan).astype(np.float32),
                     brake=np.where(braker >= 0, brake, np.nan).astype(np.float32),
                     lasting=np.where(braker >= 0, number("lasting", 1.0), np.nan).astype(np.float32),
-                    near=shows == "near_miss", condition=condition)
+                    near=near.astype(np.float32), condition=condition)
 
     def to_json(self) -> dict[str, Any]:
         """Plain data."""

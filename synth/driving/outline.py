@@ -23,6 +23,7 @@ from synth.driving.scenes import EGO, MANOEUVRE, SPEED, D, Kind, S
 from synth.driving.situation import Situation
 
 May = Callable[[Field, Columns], NDArray[np.bool_] | None]
+MISSING = (5.0, 3.5)  # m left in a near miss, and m/s at which it is closed in to
 MEETING = (4.0, 36.0)  # m between ego vehicle and whoever cuts in or out, when it does
 KINDS = {kind.name.lower(): int(kind) for kind in Kind}
 
@@ -165,16 +166,19 @@ class Outline:
         return Event.of(found, self.header)
 
     def _meet(self, event: Event) -> None:
-        """Who cuts in or out is ahead and near when it does: a start that leads elsewhere is moved along the road."""
+        """Who cuts in or out is ahead and near when it does, and a near miss can be reached at an ordinary pace: a
+        start that leads elsewhere is moved along the road."""
         if self.header.shape.vehicles <= ACTOR:
             return
-        now, moves = self.now, np.isin(self.shows, ("cut_in", "cut_out")) & self.now.there[:, ACTOR]
-        half = (now.length[:, ACTOR] + now.length[:, EGO]) / 2
-        after = np.nan_to_num(event.onset) * (now.speed[:, ACTOR] - now.speed[:, EGO])
+        now, near = self.now, self.shows == "near_miss"
+        moves = (np.isin(self.shows, ("cut_in", "cut_out")) | near) & now.there[:, ACTOR]
+        half, onset = (now.length[:, ACTOR] + now.length[:, EGO]) / 2, np.nan_to_num(event.onset)
+        after = onset * (now.speed[:, ACTOR] - now.speed[:, EGO])
         gap = now.s[:, ACTOR] + after - half
         least = np.where(self.shows == "cut_out", np.maximum(MEETING[0], MEETING[0] + after), MEETING[0])
-        s = np.where(moves, now.s[:, ACTOR] + np.clip(gap, least, np.maximum(least, MEETING[1])) - gap,
-                     now.s[:, ACTOR])
+        s = now.s[:, ACTOR] + np.clip(gap, least, np.maximum(least, MEETING[1])) - gap
+        away = np.clip(np.abs(now.s[:, ACTOR]) - half, MISSING[0] + 1, MISSING[0] + MISSING[1] * onset) + half
+        s = np.where(moves, np.where(near, np.where(now.s[:, ACTOR] > 0, away, -away), s), now.s[:, ACTOR])
         changed = moves & (np.abs(s - now.s[:, ACTOR]) > 0.01)
         same = now.lane[:, ACTOR] == now.lane[:, EGO]
         name = self.header.vehicle(ACTOR)

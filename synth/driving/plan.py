@@ -29,8 +29,8 @@ class Plan:
     first line is crossed, ``profile`` [n, K, SEGMENTS] m/s^2 (all NaN: left to the policy), ``actor`` [n] slot of who
     does what the scene shows, -1 nobody, ``onset`` [n] s when, ``room`` [n] m between ego vehicle and actor then
     and ``pace`` [n] m/s the ego vehicle is faster, ``braker`` [n] slot of who brakes hardest, -1 nobody, ``depth`` [n]
-    m/s^2, ``brake`` [n] s when, ``lasting`` [n] s; ``near`` [n] whether a near miss was asked for; ``condition`` [n, C]
-    what was asked for.
+    m/s^2, ``brake`` [n] s when, ``lasting`` [n] s; ``near`` [n] s to a collision that a near miss which was asked
+    for goes down to, 0 where none was; ``condition`` [n, C] what was asked for.
     """
 
     start: NDArray[np.float32]
@@ -50,7 +50,7 @@ class Plan:
     depth: NDArray[np.float32]
     brake: NDArray[np.float32]
     lasting: NDArray[np.float32]
-    near: NDArray[np.bool_]
+    near: NDArray[np.float32]
     condition: NDArray[np.float32]
 
     def __len__(self) -> int:
@@ -67,8 +67,9 @@ class Facts:
 
     ``present`` [B, K] bool, ``length`` and ``width`` [B, K], ``lanes`` and ``lane`` (width of one) [B, 1],
     ``friction`` [B, 1], ``known`` [B, K] whether there is a profile (0 or 1), ``actor`` [B, K] 1 for who meets the ego
-    vehicle, ``meeting`` [B, 3] whether, how near and how fast they meet, ``near`` [B, 1] 1 where a near miss was asked
-    for, ``static`` [B, K, STATIC + C], ``schedule`` [B, T, K, SCHEDULE] (see :func:`facts`).
+    vehicle, ``meeting`` [B, 3] whether, how near and how fast they meet, ``near`` [B, 1] s to a collision that a near
+    miss goes down to, 0 where none was asked for, ``static`` [B, K, STATIC + C], ``schedule`` [B, T, K, SCHEDULE] (see
+    :func:`facts`).
     """
 
     present: Tensor
@@ -182,5 +183,5 @@ def facts(plan: Plan, steps: int, dt: float, device: torch.device | None = None)
                  tensor(plan.road[:, :1]), tensor(plan.road[:, 1:]), tensor(plan.friction[:, None]),
                  tensor(known.astype(np.float32)), tensor(meets[:, None] * actor.astype(np.float32)),
                  tensor(np.stack([meets, np.nan_to_num(plan.room), np.nan_to_num(plan.pace)], 1).astype(np.float32)),
-                 tensor(plan.near[:, None].astype(np.float32)), tensor(static),
+                 tensor(plan.near[:, None]), tensor(static),
                  tensor(np.ascontiguousarray(schedule.transpose(0, 2, 1, 3))))

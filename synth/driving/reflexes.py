@@ -21,16 +21,17 @@ LAST = 0.6  # share of the grip: braking that a situation must ask for before re
 STOP = 1.0  # m left to a leader
 KEEP = 1.0, 2.0  # 1/s: how late one slows down to keep that; of who was asked for a near miss
 TIME, LATE, CLOSING = 1.8, 1.0, 1.0  # s to a collision that are kept, 1/s, above this closing speed (m/s)
-DARING = 0.85  # LAST, of who was asked for a near miss
 GENTLE = 3.2  # m/s^2: brakes for the sake of time alone (less than what counts as hard)
-NEAR, NEARER = 1.3, 2.4  # s to a collision that a near miss goes down to, and m/s at which it closes in, at least
+NEARER = 2.4  # m/s at which a near miss closes in at least
 SOFT_SHARE = 0.5  # of the grip: braking that is enough to get out of it
-EARLY = 3.5  # s before a near miss from which on it is steered to
+DANGER = 1.1  # of those: braking that a situation asks for, beyond which nobody steers on to it
+EARLY = 3.9  # s before a near miss from which on it is steered to
 FAR = 1e6
 
 
-def restrained(state: Tensor, control: Tensor, used: Tensor, facts: Facts) -> Tensor:
-    """The control [..., K, 2] that is left of one asked for; ``used`` are the last ones, ``state`` [..., K, 4]."""
+def restrained(state: Tensor, control: Tensor, used: Tensor, facts: Facts, dares: Tensor | None = None) -> Tensor:
+    """The control [..., K, 2] that is left of one asked for; ``used`` are the last ones, ``state`` [..., K, 4]. Who
+    ``dares`` [..., K] keeps no time, and slows down later."""
     s, d, heading, speed = state.unbind(-1)
     drift = speed * heading.sin()
     reach = (facts.length * heading.sin().abs() + facts.width * heading.cos().abs()) / 2
@@ -63,19 +64,20 @@ def restrained(state: Tensor, control: Tensor, used: Tensor, facts: Facts) -> Te
     most = torch.where(leader & (closing > CLOSING), most, FAR).amin(-1)
     grip = BOUNDS.grip * GRAVITY * facts.friction
     calm = torch.minimum(control[..., 0], torch.maximum(most, -(LAST * grip).clamp(max=GENTLE)))
-    along = torch.where(facts.near > 0, control[..., 0], calm)
-    firm = torch.where(facts.near > 0, KEEP[1], KEEP[0]).unsqueeze(-1)
+    if dares is None:
+        dares = torch.zeros_like(facts.present)
+    along = torch.where(dares, control[..., 0], calm)
+    firm = torch.where(dares, KEEP[1], KEEP[0]).unsqueeze(-1)
     close = theirs + firm.square() * (gap - STOP) - 2 * firm * closing
     close = torch.where(leader, close, FAR).amin(-1)
     along = torch.minimum(along, torch.maximum(close, -grip))
-    late = asked > grip * (LAST + (DARING - LAST) * facts.near)
-    along = torch.where(late, torch.minimum(along, -1.1 * asked), along)
+    along = torch.where(asked > LAST * grip, torch.minimum(along, -1.1 * asked), along)
     return torch.stack([along, across], -1)
 
 
-def steered(state: Tensor, control: Tensor, used: Tensor, facts: Facts, left: Tensor) -> Tensor:
-    """The control [..., K, 2] under which ego vehicle and actor meet as a near miss that was asked for says: ``left``
-    [...] seconds from now, with the room and the pace of the header, brought to what is near and can be got out of.
+def steered(state: Tensor, control: Tensor, used: Tensor, facts: Facts, left: Tensor) -> tuple[Tensor, Tensor]:
+    """(control [..., K, 2], who dares [..., K]): ego vehicle and actor meet as a near miss that was asked for says, in
+    ``left`` [...] seconds, as near as was asked for and at the header's pace, brought to what can be got out of.
 
     The follower's acceleration relative to its leader's is that of least effort between two gaps and two speeds, which
     is linear in time; other scenes, and other times, keep their control.
@@ -87,15 +89,19 @@ def steered(state: Tensor, control: Tensor, used: Tensor, facts: Facts, left: Te
     follows = where > s[..., 0]  # the ego vehicle does
     sign = torch.where(follows, 1.0, -1.0)
     gap, closing = (where - s[..., 0]).abs() - half, sign * (speed[..., 0] - fast)
-    meets, room, pace = facts.meeting.unbind(-1)
-    pace = (sign * pace).clamp(min=NEARER)
+    meets, _, pace = facts.meeting.unbind(-1)
     soft = SOFT_SHARE * BOUNDS.grip * GRAVITY * facts.friction[..., 0]
-    room = torch.maximum(torch.minimum(room, NEAR * pace), pace.square() / (2 * soft) + STOP)
+    # fast enough to count, and not too fast to get out of it: pace^2 / (2 soft) + STOP <= time * pace
+    time = facts.near[..., 0]
+    most = soft * (time + (time.square() - 2 * STOP / soft).clamp(min=0).sqrt())
+    pace = torch.minimum((sign * pace).clamp(min=NEARER), most.clamp(min=NEARER))
+    room = time * pace
     short, change = (gap - room) / left.clamp(min=0.2) - closing, pace - closing
-    wanted = ((6 * short - 2 * change) / left.clamp(min=0.2)).clamp(-6.0, 3.0)
+    wanted = ((6 * short - 2 * change) / left.clamp(min=0.2)).clamp(-6.0, 2.5)
     leading = torch.where(follows, last, used[..., 0, 0])
-    active = (facts.near[..., 0] > 0) & (meets > 0) & (left > 0.15) & (left < EARLY) & (gap > 0)
+    danger = closing.clamp(min=0).square() / (2 * (gap - STOP).clamp(min=0.3)) + (-leading).clamp(min=0)
+    active = (left > 0.15) & (left < EARLY) & (gap > 0) & (danger < DANGER * soft)
     ego = torch.nn.functional.one_hot(torch.zeros_like(left, dtype=torch.long), s.shape[-1]).to(s.dtype)
-    who = torch.where(follows.unsqueeze(-1), ego, acts) * active.unsqueeze(-1)
-    along = torch.where(who > 0, (leading + wanted).unsqueeze(-1), control[..., 0])
-    return torch.stack([along, control[..., 1]], -1)
+    who = torch.where(follows.unsqueeze(-1), ego, acts) * ((time > 0) & (meets > 0)).unsqueeze(-1) > 0
+    along = torch.where(who & active.unsqueeze(-1), (leading + wanted).unsqueeze(-1), control[..., 0])
+    return torch.stack([along, control[..., 1]], -1), who

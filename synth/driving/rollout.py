@@ -43,8 +43,8 @@ def roll_out(policy: Policy, start: Tensor, facts: Facts, dt: float, *, rng: tor
         base = planned(state, facts, facts.schedule[:, t])
         control = rest + base
         if policy.reflexes:
-            control = steered(state, control, used, facts, facts.schedule[:, t, EGO, ONSET])
-            control = restrained(state, control, used, facts)
+            control, dares = steered(state, control, used, facts, facts.schedule[:, t, EGO, ONSET])
+            control = restrained(state, control, used, facts, dares)
         if t:  # brakes take time to grip
             room = JERK * dt
             control = torch.stack([torch.minimum(torch.maximum(control[..., 0], used[..., 0] - room),

@@ -82,17 +82,17 @@ def test_a_near_miss_that_was_asked_for_comes_and_is_survived() -> None:
     plan = dataclasses.replace(
         plan, start=states[:, :, 0], present=present, sizes=alone.sizes, kinds=alone.kinds,
         turn=np.zeros_like(plan.turn), cross=np.full_like(plan.cross, np.nan), braker=np.full(200, -1),
-        profile=np.full_like(plan.profile, np.nan), actor=np.ones(200, np.int64), near=np.ones(200, bool),
+        profile=np.full_like(plan.profile, np.nan), actor=np.ones(200, np.int64), near=np.ones(200, np.float32),
         onset=np.full(200, 4.0, np.float32), room=np.full(200, 6.0, np.float32), pace=5 * sign,
         friction=np.full(200, 0.9, np.float32))
     shows = {}
     for near in (True, False):
-        told = facts(dataclasses.replace(plan, near=np.full(200, near)), 40, 0.2)
+        told = facts(dataclasses.replace(plan, near=np.full(200, 1.2 * near, np.float32)), 40, 0.2)
         state, used = torch.from_numpy(plan.start), torch.zeros(200, 4, 2)
         path = [state]
         for t in range(39):  # both would keep their speeds
-            control = steered(state, torch.zeros_like(used), used, told, told.schedule[:, t, 0, ONSET])
-            after = advance(state, restrained(state, control, used, told), told.friction, 0.2)
+            control, dares = steered(state, torch.zeros_like(used), used, told, told.schedule[:, t, 0, ONSET])
+            after = advance(state, restrained(state, control, used, told, dares), told.friction, 0.2)
             used, state = controls(state, after, 0.2), after * told.present[..., None]
             path.append(state)
         drive = dataclasses.replace(alone, states=torch.stack(path, 2).numpy())

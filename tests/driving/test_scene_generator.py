@@ -14,13 +14,14 @@ import torch
 
 from synth.contract.model import Training
 from synth.driving import recipes
-from synth.driving.generator import SceneGenerator
+from synth.driving.generator import SceneGenerator, near_misses
 from synth.driving.model import DriverModel
 from synth.driving.players import ScenePlayers
 from synth.driving.roles import cast, nearest_first
 from synth.driving.scenes import S, Scenes
 from synth.errors import UserError
 from synth.gan.trainer import Trainer
+from synth.tabular.conditions import Allowed, parse
 from tests.driving import golden
 from tests.driving.test_header import planned
 from tests.driving.tiny import OPTIONS, fit
@@ -61,6 +62,19 @@ def test_conditions_hold_in_every_row_and_reach_the_drivers(made: SceneGenerator
     assert even.tolist() == [7, 7, 7]
     plan = made.plan(drawn)
     assert (plan.condition != made.plan(made.draw(20, seed=1)).condition).any()
+
+
+def test_so_little_time_to_a_collision_is_a_near_miss_and_the_other_way_round() -> None:
+    def found(*where: str) -> dict[str, Allowed]:
+        return dict(near_misses(parse(where, SCHEMA), SCHEMA).columns)
+
+    assert found("min_ttc<=1.2")["manoeuvre"].labels == {"near_miss"}
+    assert found("manoeuvre=near_miss")["min_ttc"].high < 1.5
+    assert set(found("min_ttc<=1.2", "manoeuvre=cut_in|near_miss")) == {"min_ttc", "manoeuvre"}
+    assert found("min_ttc<=1.2", "manoeuvre=cut_in|near_miss")["manoeuvre"].labels == {"cut_in", "near_miss"}
+    assert set(found("min_ttc<=3")) == {"min_ttc"} and set(found("manoeuvre=cut_in|near_miss")) == {"manoeuvre"}
+    without = dataclasses.replace(SCHEMA, columns=SCHEMA.columns[:-1])
+    assert set(near_misses(parse(["manoeuvre=near_miss"], without), without).columns) == {"manoeuvre"}
 
 
 def test_equal_seeds_give_equal_bytes_and_saving_keeps_them(made: SceneGenerator, scenes: Scenes, tmp_path: Path
