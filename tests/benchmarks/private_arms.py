@@ -145,7 +145,7 @@ def likelihood(frame: pd.DataFrame, schema: TableSchema, target: str, epsilon: f
     return kept.frame(cells, generator(seed, "inside cells")), facts
 
 
-def critic(frame: pd.DataFrame, schema: TableSchema, target: str, epsilon: float, seed: int, *, steps: int = 1000,
+def critic(frame: pd.DataFrame, schema: TableSchema, target: str, epsilon: float, seed: int, *, steps: int = 600,
            batch: int = 256, norm: float = 1.0, **_: Any) -> tuple[pd.DataFrame, dict[str, Any]]:
     """A GAN whose critic alone meets real rows, by DP-SGD (Xie et al. 2018; for tables Rosenblatt et al. 2020).
 
