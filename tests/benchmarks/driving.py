@@ -6,9 +6,10 @@
 runs of a simulator, or of other recordings. With ``--data`` alone a set is dealt into three quarters and a quarter by
 entity. A model trains on train, gives as many scenes, and the gates' own measures look at them beside the untouched
 ones; *real* is a fresh real set, the floor of every figure. CPU seconds are of the process on one thread; ``--effort``
-scales trainings. Rows go into a JSONL file as they finish; what is there is not done again. ``--report`` writes the
-page from the rows alone. ``--rare CLASS`` asks instead how well a classifier finds a manoeuvre of which there are 20
-real examples, with what a generator that saw only those adds, beside oversampling with jitter.
+scales trainings, ``--last`` gives the phase with a critic and its control without one equal CPU seconds. Rows go into a
+JSONL file as they finish; what is there is not done again. ``--report`` writes the page from the rows alone. ``--rare
+CLASS`` asks instead how well a classifier finds a manoeuvre of which there are 20 real examples, with what a generator
+that saw only those adds, beside oversampling with jitter.
 """
 
 from __future__ import annotations
@@ -277,7 +278,8 @@ def main() -> None:
     said = ask.parse_args()
     torch.set_num_threads(1)
     rows = [json.loads(line) for line in said.rows.read_text().splitlines()] if said.rows.exists() else []
-    command = "python -m tests.benchmarks.driving --train RUN_A --test RUN_B (or --data SET)"
+    command = (f"python -m tests.benchmarks.driving --train RUN_A --test RUN_B --effort {said.effort:g} "
+               f"--last {said.last:g} (or --data SET)")
     if not said.report:
         one, schema = read(said.data or said.train)
         other = None if said.data else read(said.test)[0]
