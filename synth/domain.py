@@ -20,7 +20,7 @@ _MODULES = {"driving": "synth.driving.plug", "medical": "synth.medical.plug", "t
 _FALLBACK = "tabular"  # what data is taken for that no other domain recognises
 BLOCKS = ("pixels", "traffic")  # of a contract, each for the domains that read it
 RECIPES = {  # what trains where a contract names none
-    "driving": "driving/closed-loop", "medical": "medical/r3", "tabular": "tabular/conditional-gan"}
+    "driving": "driving/likelihood", "medical": "medical/r3", "tabular": "tabular/conditional-gan"}
 
 
 @dataclass(frozen=True)
