@@ -28,7 +28,8 @@ OUT = Path(__file__).parent / "results" / "privacy.jsonl"
 COLUMNS = (("shape", "Shape error %", 2), ("trend", "Trend error %", 2), ("c2st_train", "C2ST train", 3),
            ("c2st_untouched", "C2ST untouched", 3), ("nmi", "NMI error", 4), ("mle", "TSTR AUC", 3),
            ("copies", "copies %", 2), ("cpu", "CPU s", 0))
-NAMES = {"ours": "**ours**: recipe on rows of the measured model", "marginals": "ours, without the network",
+NAMES = {"ours": "**ours**: recipe on rows of the measured model", "marginals": "**ours**, without the network",
+         "ours-before": "ours, inference not converged", "marginals-before": "the same, without the network",
          "independent": "independent columns", "mst": "MST (mbi)", "aim": "AIM (mbi)",
          "critic": "GAN, DP-SGD on the critic", "likelihood": "DP-SGD on the likelihood",
          "split": "half marginals, half DP-SGD on the likelihood"}
