@@ -209,7 +209,7 @@ def _worst(names: list[str], asked: NDArray[np.str_], wrong: NDArray[np.bool_],
         unit="share of its scenes", limit=limits.obeyed_class, n=count, verdict=verdict,
         method=f"manoeuvres with at least {CLASS_LEAST} synthetic scenes; Wilson bounds for all at once (Bonferroni)",
         power=f"an excess of {st.detectable(error):.3f} for this manoeuvre with 80 % power",
-        remedy=st.remedy(verdict, f"{names[worst]!r} is not shown when it is asked for: balance the manoeuvres in "
+        remedy=st.remedy(verdict, f"'{names[worst]}' is not shown when it is asked for: balance the manoeuvres in "
                          "training", st.rows_to_pass(count, float(highs[worst] - rates[worst].value), error,
                                                      limits.obeyed_class), count, "scenes of it"),
         detail={"worst": names[worst], "pictures": [pictures.intervals("Not shown though asked for", rows_, "share")]})

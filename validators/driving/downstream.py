@@ -138,10 +138,10 @@ def _worst_class(found: tasks.Named, limits: Limits) -> Finding:
         n=st.rounded(count), verdict=verdict,
         method=f"{len(taught)} manoeuvres of at least {GROUP} scenes that real scenes teach; bounds hold for all at "
                "once (max-statistic bootstrap by entity)",
-        power=f"a loss of {st.detectable(error):.3f} for {label!r} with 80 % power",
-        remedy=st.remedy(verdict, f"synthetic {label!r} is not as real ones are: more of it, or longer training",
+        power=f"a loss of {st.detectable(error):.3f} for '{label}' with 80 % power",
+        remedy=st.remedy(verdict, f"synthetic '{label}' is not as real ones are: more of it, or longer training",
                          st.rows_to_pass(count, float(highs[worst] + ratios[worst]), error, 1 - limits.class_recall),
-                         count, f"untouched scenes of {label!r}"),
+                         count, f"untouched scenes of '{label}'"),
         detail={"worst": label, "pictures": [picture]})
 
 
@@ -170,7 +170,7 @@ def _gains(found: tasks.Named, sample: Arms) -> list[Finding]:
     for kind, other in (("rarest", REAL), ("rarest_oversampling", OVERSAMPLED)):
         value = float(found.recall[MIXED][rarest] - found.recall[other][rarest])
         draws = found.recall_draws[MIXED][rarest] - found.recall_draws[other][rarest]
-        findings.append(_claim(kind, f"Recall of {found.classes[rarest]!r}, the rarest manoeuvre, by adding synthetic "
+        findings.append(_claim(kind, f"Recall of '{found.classes[rarest]}', the rarest manoeuvre, by adding synthetic "
                                f"scenes, over {other}", value, *st.bounds(value, draws), st.standard_error(draws),
                                int(found.scenes[rarest])))
     return findings

@@ -197,7 +197,7 @@ def _separation(evidence: SceneEvidence, sample: Arms, limits: Limits) -> Findin
                "summaries, 3 folds that keep entities together; floor: real train against untouched, whose distance "
                "from .5 is added to the limit",
         power=f"an AUC of {0.5 + st.detectable(found.error):.3f} at n = {st.rounded(sample.size):,} with 80 % power",
-        remedy=st.remedy(verdict, f"{names[first[0]]!r} gives most away", st.rows_to_pass(
+        remedy=st.remedy(verdict, f"'{names[first[0]]}' gives most away", st.rows_to_pass(
             sample.size, high - found.auc, found.error, limit - floor.auc), sample.size, "scenes a set"),
         detail={"worst": names[first[0]], "pictures": [gallery(sample.synthetic), *shown_]})
 
