@@ -131,7 +131,7 @@ def test_rows_to_pass_let_nine_of_ten_faultless_tables_pass(rows, error, room):
     needed = st.rows_to_pass(rows, width, error, room)
     shrunk = (rows / needed) ** 0.5
     bounds = np.random.default_rng(0).normal(0, shrunk * error, 4_000) + shrunk * width
-    assert 0.88 <= (bounds <= room).mean() <= 0.95  # rounding up may add a little
+    assert 0.88 <= (bounds <= room).mean() <= (0.95 if needed >= 20 else 1)  # rounding up adds a little, or a whole row
 
 
 def test_no_number_of_rows_helps_where_nothing_is_known_or_there_is_no_room():
