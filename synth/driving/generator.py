@@ -17,8 +17,8 @@ from synth.driving.header import NEAREST, Header
 from synth.driving.labels import NEAR_MISS
 from synth.driving.roles import cast, nearest_first
 from synth.driving.scenes import MANOEUVRE, Scenes
-from synth.medical.conditions import Conditioning
 from synth.progress import Progress, Silent
+from synth.records.conditions import Conditioning
 from synth.seeds import derive
 from synth.tabular.conditions import Allowed, Conditions, parse
 from synth.tabular.schema import TableSchema

@@ -20,12 +20,12 @@ from synth.errors import UserError
 from synth.gan.weights import device_named, read_description, save_weights, write_description
 from synth.medical import recipes
 from synth.medical.canvas import Canvas, one_hot
-from synth.medical.conditions import Conditioning
 from synth.medical.evidence import Images
 from synth.medical.part import Part
 from synth.medical.shape import ImageShape
 from synth.medical.training import Data, train
 from synth.progress import Progress, Silent
+from synth.records.conditions import Conditioning
 from synth.seeds import derive
 from synth.tabular.schema import TableSchema
 

@@ -22,8 +22,8 @@ from synth.driving.networks.fields import FieldNetwork
 from synth.driving.roles import cast
 from synth.driving.scenes import LENGTH, SPEED, D, S, Scenes
 from synth.driving.situation import Situation
-from synth.medical.conditions import Conditioning
 from synth.progress import Silent
+from synth.records.conditions import Conditioning
 from tests.driving.tiny import contract
 from tests.driving.toys import SCHEMA, traffic
 

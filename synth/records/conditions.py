@@ -1,4 +1,4 @@
-"""From a row of the listing to the vector that an image is made under.
+"""From a row of the listing to the vector that a record (an image, a scene) is made under.
 
 A label becomes an indicator of each of its values and one of being missing; a number its distance from the mean in
 standard deviations, cut at three, and a flag where it is missing (the distance is 0 then).
@@ -36,13 +36,13 @@ class Part:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Conditioning:
-    """The columns that images follow, in the vector's order."""
+    """The columns that records follow, in the vector's order."""
 
     parts: tuple[Part, ...]
 
     @property
     def width(self) -> int:
-        """Entries of the vector, K; 0: images follow nothing."""
+        """Entries of the vector, K; 0: records follow nothing."""
         return sum(part.width for part in self.parts)
 
     @classmethod
