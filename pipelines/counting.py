@@ -5,9 +5,8 @@ The rules are in :mod:`synth.release`; here a run's records are put into their t
 
 from __future__ import annotations
 
-import contextlib
 import tempfile
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -99,10 +98,10 @@ def together(job: Job, evidence: Any, scratch: Path) -> Together:
     counted = ledger(job)
     released = [a for a in counted.read().released() if a.run != job.run.id]
     good, not_tested, joined = dict[str, Path](), list[str](), False
-    with _folder(scratch) as folder:
+    with tempfile.TemporaryDirectory(dir=scratch, prefix="earlier-") as folder:
         for number, account in enumerate(released):
             name, _, version = account.release.partition("/")
-            place = folder / str(number)
+            place = Path(folder) / str(number)
             place.mkdir()
             try:
                 fetch(counted.store, name, version, place, trust(), Silent(), admit=False)
@@ -122,12 +121,6 @@ def together(job: Job, evidence: Any, scratch: Path) -> Together:
             result = gates.judge_union(union, job.contract, _controls(job, released), len(good), not_tested)
     return Together(result=result, seen=tuple(a.manifest_digest for a in released) if joined or not released else None,
                     tested=tuple(good), not_tested=tuple(not_tested))
-
-
-@contextlib.contextmanager
-def _folder(scratch: Path) -> Iterator[Path]:
-    with tempfile.TemporaryDirectory(dir=scratch, prefix="earlier-") as folder:
-        yield Path(folder)
 
 
 def _controls(job: Job, released: list[Account]) -> Any:

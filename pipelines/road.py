@@ -44,12 +44,9 @@ def resolve_device(device: str) -> str:
         raise UserError(f"unknown device {device!r}", where="--device", todo="use auto, cpu or cuda")
     if device == "cpu":
         return device
-    import torch
+    from synth.gan.weights import device_named
 
-    found = torch.cuda.is_available()
-    if device == "cuda" and not found:
-        raise UserError("no CUDA device was found", where="--device", todo="use --device auto or cpu")
-    return "cuda" if found else "cpu"
+    return device_named(device).type
 
 
 def begin(contract_file: Path, *, workspace: Path, store: str, seed: int | None = None, device: str = "auto",

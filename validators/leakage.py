@@ -14,7 +14,7 @@ import numpy as np
 import pandas as pd
 
 from synth.contract import Attacks
-from synth.seeds import derive, generator
+from synth.seeds import generator
 from synth.tabular.evidence import TableEvidence
 from validators import statistics as st
 from validators.attacks import ATTACKS, View
@@ -24,7 +24,7 @@ from validators.diversity import neighbour_distances
 from validators.encode import Binning, Encoding, Features
 from validators.finding import Finding, GateResult, Verdict
 from validators.inference import attribute_inference
-from validators.membership import Half, Scores, by_person, halves, stolen, worst_attack
+from validators.membership import Half, Scores, attacked, by_person, halves, stolen, worst_attack
 from validators.nearness import nearness
 from validators.rarity import Rarity
 from validators.reconstruction import Margins, reconstruction
@@ -190,11 +190,7 @@ def _membership(evidence: TableEvidence, limits: Limits) -> list[Finding]:
     sides = [_views(evidence), _views(swapped(evidence))]
 
     def score(side: _Views) -> Scores:
-        found = []
-        for name, make in ATTACKS.items():
-            attack = make(derive(evidence.seed, "leakage", name)).fit(side.reference, side.synthetic)
-            found.append((name, attack.score(side.members), attack.score(side.others)))
-        return found
+        return attacked(side.reference, side.synthetic, side.members, side.others, evidence.seed, "leakage")
 
     panel = _halves(evidence, sides, score, "bootstrap")
     masks = [_isolated(side, limits) for side in sides]

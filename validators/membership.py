@@ -9,17 +9,45 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
-from typing import TypeVar
+from typing import Any, Generic, Protocol, TypeVar
 
 import numpy as np
 
+from synth.seeds import derive
 from validators import pictures
 from validators import statistics as st
+from validators.attacks import ATTACKS, View
 from validators.finding import Finding, Verdict
 
 FPR = 0.01
 Scores = list[tuple[str, np.ndarray, np.ndarray]]  # attack, one score a member's record, one an other's
-Side = TypeVar("Side")
+Turn = TypeVar("Turn")
+
+
+class Records(Protocol):
+    """Images or scenes: whose each one is."""
+
+    @property
+    def entities(self) -> Any:
+        """Code of the entity of each record."""
+
+
+R = TypeVar("R", bound=Records)
+
+
+@dataclass(frozen=True, eq=False)
+class Side(Generic[R]):
+    """Members, others, and what the attacker has: records of an untouched part and the synthetic ones."""
+
+    members: R
+    others: R
+    known: R
+    synthetic: R
+
+    @property
+    def people(self) -> tuple[np.ndarray, np.ndarray]:
+        """Entities of the members' and of the others' records."""
+        return self.members.entities, self.others.entities
 
 
 @dataclass(frozen=True)
@@ -53,8 +81,18 @@ def by_person(scores: np.ndarray, entities: np.ndarray, repeated: bool) -> list[
     return [mean, highest]
 
 
-def halves(sides: Sequence[Side], score: Callable[[Side], Scores], rng: np.random.Generator, *,
-           people: Callable[[Side], tuple[np.ndarray, np.ndarray]], readings: tuple[str, str],
+def attacked(known: View, synthetic: View, members: View, others: View, seed: int, stream: str, suffix: str = ""
+             ) -> Scores:
+    """Scores of the whole panel, fitted on what the attacker has; ``stream`` names its seeds, ``suffix`` the view."""
+    found: Scores = []
+    for name, make in ATTACKS.items():
+        attack = make(derive(seed, stream, name)).fit(known, synthetic)
+        found.append((f"{name}{suffix}", attack.score(members), attack.score(others)))
+    return found
+
+
+def halves(sides: Sequence[Turn], score: Callable[[Turn], Scores], rng: np.random.Generator, *,
+           people: Callable[[Turn], tuple[np.ndarray, np.ndarray]], readings: tuple[str, str],
            together: bool = True) -> list[Half]:
     """Scores by person with bootstrap weights, one half a side; members are the same in all of them.
 
@@ -124,6 +162,14 @@ def worst_attack(halves: Sequence[Half], kind: str, identity: str, title: str, l
                          "smaller model", needed, rows, "such untouched rows"),
         detail={"worst": names[worst],
                 "pictures": [pictures.intervals(title.replace(", worst attack", ", by attack"), shown, unit)]})
+
+
+def verdicts(panel: Sequence[Half], who: str, auc: float, tpr: float, method: str) -> list[Finding]:
+    """The worst attack's AUC and the share of entities (``who``) found at 1 % false positives."""
+    found = [worst_attack(panel, "auc", "leakage.membership.auc", "Membership inference, worst attack", auc),
+             worst_attack(panel, "tpr", "leakage.membership.tpr",
+                          f"{who} found at 1 % false positives, worst attack", tpr)]
+    return [replace(f, method=method) for f in found]
 
 
 def stolen(halves: Sequence[Half] | None, limit: float, *, title: str, missing: str, method: str, advice: str,

@@ -17,7 +17,7 @@ def device_named(name: str) -> torch.device:
     if name == "auto":
         return torch.device("cuda" if torch.cuda.is_available() else "cpu")
     if name.startswith("cuda") and not torch.cuda.is_available():
-        raise UserError("there is no CUDA device on this machine", todo="use --device auto or cpu")
+        raise UserError("no CUDA device was found", where="--device", todo="use --device auto or cpu")
     return torch.device(name)
 
 

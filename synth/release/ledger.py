@@ -341,8 +341,3 @@ class Overtaken(UserError):
         super().__init__(f"{count} other releases of the same people were published since this run was judged, so the "
                          "attacks have not seen them together", where=where,
                          todo="go on with --resume: the run is judged again, with them")
-
-
-def spending(read: Read, run: str) -> list[Account]:
-    """The other runs that count, for the report."""
-    return others(read.accounts, run)

@@ -8,7 +8,7 @@ PoPETs 2019).
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
 import numpy as np
 import pandas as pd
@@ -16,15 +16,15 @@ from numpy.typing import NDArray
 
 from synth.driving.evidence import SceneEvidence
 from synth.driving.scenes import Scenes
-from synth.seeds import derive, generator
+from synth.seeds import generator
 from synth.tabular.evidence import PARTS
-from validators.attacks import ATTACKS, View
+from validators.attacks import View
 from validators.driving.aligned import match
 from validators.driving.arms import joined, thinned
 from validators.driving.fidelity import summed
 from validators.driving.summaries import Axes
 from validators.finding import Finding
-from validators.membership import Half, Scores, halves, stolen, worst_attack
+from validators.membership import Half, Scores, Side, attacked, halves, stolen, verdicts
 from validators.nearness import nearness
 
 SCENES = 2_000  # of members, and synthetic ones, that attacks work with
@@ -35,17 +35,7 @@ _WORDS = ("members from train, others from holdout and reference; the scenes of 
           f"are {ENTITIES} entities")
 
 
-@dataclass(frozen=True, eq=False)
-class Side:
-    """Members, others, and what the attacker has: scenes of an untouched part and the synthetic ones."""
-
-    members: Scenes
-    others: Scenes
-    known: Scenes
-    synthetic: Scenes
-
-
-def sides(evidence: SceneEvidence) -> tuple[Side, Side]:
+def sides(evidence: SceneEvidence) -> tuple[Side[Scenes], Side[Scenes]]:
     """Holdout and reference take turns at being the others and what the attacker knows."""
     rng = generator(evidence.seed, "membership", "scenes")
     most = max(len(evidence.holdout), len(evidence.reference))
@@ -61,15 +51,12 @@ def view(scenes: Scenes, axes: Axes) -> View:
     return View(axes.of(data), data, np.zeros(data.shape[1], bool))
 
 
-def _black_box(side: Side, seed: int) -> Scores:
+def _black_box(side: Side[Scenes], seed: int) -> Scores:
     """What synthetic scenes tell, by attack."""
     axes = Axes.fit(summed(side.known), AXES)
     members, others, known, synthetic = (view(s, axes) for s in (side.members, side.others, side.known,
                                                                  side.synthetic))
-    scores: Scores = []
-    for name, make in ATTACKS.items():
-        attack = make(derive(seed, "membership", name)).fit(known, synthetic)
-        scores.append((f"{name}, summaries", attack.score(members), attack.score(others)))
+    scores = attacked(known, synthetic, members, others, seed, "membership", ", summaries")
     near = [[match(part, to, relative=False, egos=False).distance[:, 0] for to in (side.synthetic, side.known)]
             for part in (side.members, side.others)]
     scores.append(("closest scene, aligned", -near[0][0], -near[1][0]))
@@ -78,7 +65,7 @@ def _black_box(side: Side, seed: int) -> Scores:
     return scores
 
 
-def beyond_conditions(side: Side, members: NDArray[np.float64], others: NDArray[np.float64]
+def beyond_conditions(side: Side[Scenes], members: NDArray[np.float64], others: NDArray[np.float64]
                       ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
     """Ranks of the scores less what ridge regression on the listing's columns says of them, members or not."""
     tables = pd.concat([side.members.table, side.others.table], ignore_index=True)
@@ -95,7 +82,7 @@ def beyond_conditions(side: Side, members: NDArray[np.float64], others: NDArray[
     return rest[: len(members)], rest[len(members):]
 
 
-def _halves(both: tuple[Side, Side], score: Callable[[Side], Scores], seed: int, name: str) -> list[Half]:
+def _halves(both: tuple[Side[Scenes], Side[Scenes]], score: Callable[[Side[Scenes]], Scores], seed: int, name: str) -> list[Half]:
     """Scores with bootstrap weights by entity, one half a side.
 
     Of many entities an attacker takes each one's scenes together. Of few (recordings whose windows share vehicles join
@@ -105,11 +92,11 @@ def _halves(both: tuple[Side, Side], score: Callable[[Side], Scores], seed: int,
     """
     few = min(len(np.unique(i.entities)) for s in both for i in (s.members, s.others)) < ENTITIES
 
-    def adjusted(side: Side) -> Scores:
+    def adjusted(side: Side[Scenes]) -> Scores:
         return [(attack, *beyond_conditions(side, members, others)) for attack, members, others in score(side)]
 
     return halves(both, adjusted if few else score, generator(seed, "membership", "bootstrap", name),
-                  people=lambda side: (side.members.entities, side.others.entities),
+                  people=lambda side: side.people,
                   readings=(", mean scene", ", best scene"), together=not few)
 
 
@@ -120,15 +107,11 @@ def membership(evidence: SceneEvidence, *, auc: float, tpr: float, critic: float
     panel = _halves(both, lambda side: _black_box(side, evidence.seed), evidence.seed, "scenes")
     how = f"{len(panel[0].names)} attacks with the synthetic scenes and one untouched part, {_WORDS}, both ways " \
           "averaged; simultaneous 95 % bounds (max-statistic bootstrap by entity); the worst decides"
-    found = [
-        replace(worst_attack(panel, "auc", "leakage.membership.auc", "Membership inference, worst attack", auc),
-                method=how),
-        replace(worst_attack(panel, "tpr", "leakage.membership.tpr",
-                             "Entities found at 1 % false positives, worst attack", tpr), method=how)]
-    return [_nearness(evidence, both[0], significance, margin, ties), *found, _critic(evidence, both, critic)]
+    return [_nearness(evidence, both[0], significance, margin, ties),
+            *verdicts(panel, "Entities", auc, tpr, how), _critic(evidence, both, critic)]
 
 
-def _nearness(evidence: SceneEvidence, side: Side, significance: float, margin: float, ties: float) -> Finding:
+def _nearness(evidence: SceneEvidence, side: Side[Scenes], significance: float, margin: float, ties: float) -> Finding:
     others = joined(side.others, side.known)
     axes = Axes.fit(np.concatenate([summed(evidence.part(p)) for p in PARTS]), AXES)
     found = nearness(view(side.members, axes), view(others, axes), view(side.synthetic, axes), side.members.entities,
@@ -136,7 +119,7 @@ def _nearness(evidence: SceneEvidence, side: Side, significance: float, margin: 
     return replace(found, title="Synthetic scenes closer to train than to untouched scenes (may veto, never justify)")
 
 
-def _critic(evidence: SceneEvidence, both: tuple[Side, Side], limit: float) -> Finding:
+def _critic(evidence: SceneEvidence, both: tuple[Side[Scenes], Side[Scenes]], limit: float) -> Finding:
     score = evidence.critic
     found = None if score is None else _halves(
         both, lambda s: [("model", score(s.members), score(s.others))], evidence.seed, "critic")

@@ -8,55 +8,41 @@ steals it could learn (white-box attack of Hayes et al., LOGAN, PoPETs 2019).
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, replace
 
 import numpy as np
 
 from synth.medical.evidence import ImageEvidence, Images
-from synth.seeds import derive, generator
+from synth.seeds import generator
 from validators import statistics as st
-from validators.attacks import ATTACKS, View
+from validators.attacks import View
 from validators.finding import Finding, Verdict
 from validators.medical.contrastive import Contrastive
 from validators.medical.correlation import Correlation
-from validators.membership import Half, Scores, halves, stolen, worst_attack
+from validators.membership import Half, Scores, Side, attacked, halves, stolen, verdicts
 
 IMAGES = 3_000  # of members, and synthetic ones, that attacks work with
 MEMBERS_PER_OTHER = 3  # more members than others only sharpens the bounds
 _WORDS = "the images of a patient taken together; members from train, others from holdout and reference"
 
 
-@dataclass(frozen=True)
-class _Side:
-    """Members, others, and what the attacker has: images of an untouched part and the synthetic ones."""
-
-    members: Images
-    others: Images
-    known: Images
-    synthetic: Images
-
-
-def _sides(evidence: ImageEvidence) -> list[_Side]:
+def _sides(evidence: ImageEvidence) -> list[Side[Images]]:
     """Holdout and reference take turns at being the others and what the attacker knows."""
     rng = generator(evidence.seed, "membership", "images")
     most = max(len(evidence.holdout), len(evidence.reference))
     members = evidence.train.take(st.choose(evidence.train.entities, min(IMAGES, MEMBERS_PER_OTHER * most), rng))
     synthetic = evidence.synthetic.take(st.choose(np.arange(len(evidence.synthetic)), IMAGES, rng))
     parts = [p.take(st.choose(p.entities, IMAGES // 2, rng)) for p in (evidence.holdout, evidence.reference)]
-    return [_Side(members, parts[i], parts[1 - i], synthetic) for i in (0, 1)]
+    return [Side(members, parts[i], parts[1 - i], synthetic) for i in (0, 1)]
 
 
-def _black_box(side: _Side, encoder: Contrastive, seed: int) -> Scores:
+def _black_box(side: Side[Images], encoder: Contrastive, seed: int) -> Scores:
     """What synthetic images tell, by attack."""
     def view(images: Images) -> View:
         points = encoder.vectors(images.pixels)
         return View(points, points.astype(np.float64), np.zeros(points.shape[1], bool))
 
     members, others, known, synthetic = map(view, (side.members, side.others, side.known, side.synthetic))
-    scores = []
-    for name, make in ATTACKS.items():
-        attack = make(derive(seed, "membership", name)).fit(known, synthetic)
-        scores.append((f"{name}, encoder", attack.score(members), attack.score(others)))
+    scores = attacked(known, synthetic, members, others, seed, "membership", ", encoder")
     near = [Correlation().nearest(part.pixels, [side.synthetic.pixels, side.known.pixels])[0]
             for part in (side.members, side.others)]
     scores.append(("closest image, pixels", -near[0][:, 0], -near[1][:, 0]))
@@ -65,11 +51,10 @@ def _black_box(side: _Side, encoder: Contrastive, seed: int) -> Scores:
     return scores
 
 
-def _halves(sides: list[_Side], score: Callable[[_Side], Scores], seed: int, name: str) -> list[Half]:
+def _halves(sides: list[Side[Images]], score: Callable[[Side[Images]], Scores], seed: int, name: str) -> list[Half]:
     """Scores by patient with bootstrap weights, one half a side."""
     return halves(sides, score, generator(seed, "membership", "bootstrap", name),
-                  people=lambda side: (side.members.entities, side.others.entities),
-                  readings=(", mean image", ", best image"))
+                  people=lambda side: side.people, readings=(", mean image", ", best image"))
 
 
 def membership(evidence: ImageEvidence, encoder: Contrastive, *, auc: float, tpr: float, critic: float,
@@ -86,15 +71,10 @@ def membership(evidence: ImageEvidence, encoder: Contrastive, *, auc: float, tpr
     panel = _halves(sides, lambda side: _black_box(side, encoder, evidence.seed), evidence.seed, "images")
     how = f"{len(panel[0].names)} attacks with the synthetic images and one untouched part, {_WORDS}, both ways " \
           "averaged; simultaneous 95 % bounds (max-statistic bootstrap by patient); the worst decides"
-    findings = [
-        replace(worst_attack(panel, "auc", "leakage.membership.auc", "Membership inference, worst attack", auc),
-                method=how),
-        replace(worst_attack(panel, "tpr", "leakage.membership.tpr",
-                             "Patients found at 1 % false positives, worst attack", tpr), method=how)]
-    return [*findings, _critic(evidence, sides, critic)]
+    return [*verdicts(panel, "Patients", auc, tpr, how), _critic(evidence, sides, critic)]
 
 
-def _critic(evidence: ImageEvidence, sides: list[_Side], limit: float) -> Finding:
+def _critic(evidence: ImageEvidence, sides: list[Side[Images]], limit: float) -> Finding:
     score = evidence.critic
     found = None if score is None else _halves(
         sides, lambda s: [("critic", score(s.members), score(s.others))], evidence.seed, "critic")
