@@ -19,7 +19,6 @@ if TYPE_CHECKING:
     from synth.gan.recipe import Recipe
     from synth.medical.shape import ImageShape
 
-MASKED = ("residual", "unet", "spade")  # generators that can take a mask
 SCALE = 16  # channels come in multiples of this: what a processor's matrix unit takes at once
 
 

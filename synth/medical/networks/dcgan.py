@@ -17,8 +17,6 @@ from torch import Tensor, nn
 from synth.medical.networks.layers import SLOPE, as_maps, base, border, conv, crop, levels, linear, with_condition
 from synth.medical.shape import ImageShape
 
-NORMS = ("batch", "group", "none")
-
 
 def normal(dims: int, width: int, norm: str) -> nn.Module:
     """A normalisation layer by name; ``group`` is layer normalisation over all channels and places of an image."""
