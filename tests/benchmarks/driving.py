@@ -42,6 +42,7 @@ from synth.driving.labels import labels  # noqa: E402
 from synth.driving.scenes import EGO, LANE_WIDTH, MANOEUVRE, MANOEUVRES, Scenes, SceneShape  # noqa: E402
 from synth.progress import Silent  # noqa: E402
 from synth.tabular.schema import ColumnSchema, TableSchema  # noqa: E402
+from tests.benchmarks import report  # noqa: E402
 from validators.discriminator import separate  # noqa: E402
 from validators.driving import tasks  # noqa: E402
 from validators.driving.kinematics import friction, impossible  # noqa: E402
@@ -239,11 +240,7 @@ def page(rows: list[dict[str, Any]], command: str) -> str:
                   "|---" * (len(heads) + 3) + "|"]
         for model in dict.fromkeys(r["model"] for r in here):
             mine = [r for r in here if r["model"] == model]
-            cells = []
-            for key in heads:
-                values = [r[key] for r in mine if r.get(key) is not None]
-                spread = f" ± {np.std(values, ddof=1):.3g}" if len(values) > 1 else ""
-                cells.append(f"{np.mean(values):.3g}{spread}" if values else "–")
+            cells = [report.spread([r[key] for r in mine if r.get(key) is not None], ".3g") for key in heads]
             kinds = sorted({k for r in mine for k in r["obeyed_each"]})
             each = ", ".join(f"{k} {np.mean([r['obeyed_each'].get(k, np.nan) for r in mine]):.0f}" for k in kinds)
             lines.append(f"| {model} | {len(mine)} | " + " | ".join(cells) + f" | {each} |")

@@ -36,6 +36,7 @@ from synth.contract.model import Training  # noqa: E402
 from synth.medical.evidence import ImageEvidence, Images  # noqa: E402
 from synth.medical.intensity import as_float, as_stored  # noqa: E402
 from synth.progress import Silent  # noqa: E402
+from tests.benchmarks import report  # noqa: E402
 from tests.benchmarks.medical_gates import drawn, population  # noqa: E402
 from validators.medical import diversity, fidelity  # noqa: E402
 from validators.medical.augment import Changes  # noqa: E402
@@ -48,6 +49,7 @@ RECIPES = ("medical/r3", "medical/cgan", "medical/sagan", "medical/wgan-gp", "me
 CONTROLS = ("real", "bootstrap", "diffusion")
 SHOWN = {"fidelity.kernel.efflite": "KID / floor, EffLite", "fidelity.kernel.radiomics": "KID / floor, radiomics",
          "fidelity.frechet.efflite": "FD∞ / floor, EffLite", "fidelity.frechet.radiomics": "FD∞ / floor, radiomics"}
+COUNTS = ("steps", "parameters", "cpu_s", "draw_s")  # shown as whole numbers, means over seeds
 LESSON = Schedule(steps=500)
 
 
@@ -155,16 +157,8 @@ def page(rows: list[dict[str, Any]], command: str) -> str:
         here = [r for r in rows if (r["device"], r["side"], r["images"], r["seconds"]) == same]
         for model in dict.fromkeys(r["model"] for r in here):
             mine = [r for r in here if r["model"] == model]
-            cells = []
-            for key in keys:
-                values = [r[key] for r in mine if r.get(key) is not None]
-                if not values:
-                    cells.append("–")
-                elif key in ("steps", "parameters", "cpu_s", "draw_s"):
-                    cells.append(f"{np.mean(values):,.0f}")
-                else:
-                    spread = f" ± {np.std(values, ddof=1):.3f}" if len(values) > 1 else ""
-                    cells.append(f"{np.mean(values):.3f}{spread}")
+            found = {key: [r[key] for r in mine if r.get(key) is not None] for key in keys}
+            cells = [f"{np.mean(v):,.0f}" if v and key in COUNTS else report.spread(v) for key, v in found.items()]
             lines.append(f"| {model} | {len(mine)} | " + " | ".join(cells) + " |")
         lines.append("")
     return "\n".join(lines)

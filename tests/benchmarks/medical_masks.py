@@ -42,6 +42,7 @@ from synth.medical.masks import is_mask, mask_of  # noqa: E402
 from synth.progress import Silent  # noqa: E402
 from synth.seeds import generator  # noqa: E402
 from synth.tabular.schema import TableSchema  # noqa: E402
+from tests.benchmarks import report  # noqa: E402
 from tests.benchmarks.medical_gates import listed  # noqa: E402
 from validators.medical import fidelity, segmentation  # noqa: E402
 
@@ -159,11 +160,7 @@ def page(rows: list[dict[str, Any]], command: str) -> str:
                   "|---" * (len(SHOWN) + 4) + "|"]
         for model in dict.fromkeys(r["model"] for r in here):
             mine = [r for r in here if r["model"] == model]
-            cells = []
-            for key in SHOWN:
-                values = [r[key] for r in mine if r.get(key) is not None]
-                spread = f" ± {np.std(values, ddof=1):.2f}" if len(values) > 1 else ""
-                cells.append(f"{np.mean(values):.2f}{spread}" if values else "–")
+            cells = [report.spread([r[key] for r in mine if r.get(key) is not None], ".2f") for key in SHOWN]
             steps = " + ".join(f"{s:,}" for s in mine[0].get("steps", [])) or "–"
             cpu = f"{np.mean([r['cpu_s'] for r in mine]):,.0f}" if "cpu_s" in mine[0] else "–"
             lines.append(f"| {model} | {len(mine)} | " + " | ".join(cells) + f" | {steps} | {cpu} |")

@@ -56,6 +56,13 @@ def interval(values: list[float]) -> tuple[float, float]:
     return mean(values), STUDENT.get(len(values) - 1, 1.96) * stdev(values) / math.sqrt(len(values))
 
 
+def spread(values: list[float], form: str = ".3f") -> str:
+    """A cell of a table: mean ± standard deviation in a format, the value alone if there is one, a dash for none."""
+    if not values:
+        return "–"
+    return f"{mean(values):{form}}" + (f" ± {stdev(values):{form}}" if len(values) > 1 else "")
+
+
 def _cell(rows: list[dict], key: str, decimals: int) -> str:
     values = [r[key] for r in rows if isinstance(r.get(key), int | float) and not math.isnan(r[key])]
     if not values:
