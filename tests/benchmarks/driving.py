@@ -8,8 +8,9 @@ entity. A model trains on train, gives as many scenes, and the gates' own measur
 ones; *real* is a fresh real set, the floor of every figure. CPU seconds are of the process on one thread; ``--effort``
 scales trainings, ``--last`` gives the phase with a critic and its control without one equal CPU seconds. Rows go into a
 JSONL file as they finish; what is there is not done again. ``--report`` writes the page from the rows alone. ``--rare
-CLASS`` asks instead how well a classifier finds a manoeuvre of which there are 20 real examples, with what a generator
-that saw only those adds, beside oversampling with jitter.
+CLASS`` asks instead how well a classifier finds a manoeuvre of which there are ``--examples`` real ones, with what a
+generator that saw only those adds, beside oversampling with jitter. Plain generators of sequences
+(:mod:`.driving_sequences`) train for ``--seconds``.
 """
 
 from __future__ import annotations
@@ -43,6 +44,7 @@ from synth.driving.scenes import EGO, LANE_WIDTH, MANOEUVRE, MANOEUVRES, Scenes,
 from synth.progress import Silent  # noqa: E402
 from synth.tabular.schema import ColumnSchema, TableSchema  # noqa: E402
 from tests.benchmarks import report  # noqa: E402
+from tests.benchmarks.driving_sequences import KINDS, sequences  # noqa: E402
 from validators.discriminator import separate  # noqa: E402
 from validators.driving import tasks  # noqa: E402
 from validators.driving.kinematics import friction, impossible  # noqa: E402
@@ -50,11 +52,10 @@ from validators.driving.realism import FEATURES, counts, edges, likelihood, meas
 from validators.driving.summaries import summaries  # noqa: E402
 
 RESULTS = Path(__file__).parent / "results"
-TRAINED = ("driving/closed-loop", "driving/likelihood", "driving/wgan-gp")
+TRAINED = ("driving/closed-loop", "driving/likelihood", "driving/wgan-gp", *KINDS)
 DEFAULT = "driving/likelihood"
 REPLAYS = ("real", "bootstrap", "constant", "follower")
 MOST = 3000  # scenes of a set that are judged
-RARE = 20  # real examples
 FRICTION = (("clear", 0.9), ("rain", 0.65), ("snow", 0.45))  # of the demo's contract
 Generator = Callable[[Scenes, int], tuple[Scenes, dict[str, Any]]]
 
@@ -169,20 +170,20 @@ def judge(train: Scenes, test: Scenes, made: Scenes, seed: int) -> dict[str, Any
         "realism": ratio[0] / ratio[1]}
 
 
-def rare(name: str, train: Scenes, test: Scenes, fit: Callable[[Scenes, int], SceneGenerator], seed: int
-         ) -> dict[str, Any]:
-    """Recall of a manoeuvre with RARE real examples: alone, oversampled, and with what a generator adds."""
+def rare(name: str, examples: int, train: Scenes, test: Scenes, fit: Callable[[Scenes, int], SceneGenerator],
+         seed: int) -> dict[str, Any]:
+    """Recall of a manoeuvre with few real examples: alone, oversampled, and with what a generator adds."""
     rng = np.random.default_rng(seed)
     mine = np.flatnonzero(train.table[MANOEUVRE] == name)
     few = train.take(np.sort(np.r_[np.flatnonzero(train.table[MANOEUVRE] != name),
-                                   rng.permutation(mine)[:RARE]]).astype(np.int64))
+                                   rng.permutation(mine)[:examples]]).astype(np.int64))
     more = fit(few, seed).draw(max(500, len(few) // 6), seed=seed, where=[f"{MANOEUVRE}={name}"])
     shown = more.take(labels(more) == name)
     arms = {"real": few, "oversampled": tasks.oversampled(few, len(few), seed), "synthetic": tasks.both(few, shown)}
     kinds = tuple(sorted(set(test.table[MANOEUVRE])))
     found = tasks.name_manoeuvres(arms, test, kinds, 3, seed)
     at = kinds.index(name)
-    out: dict[str, Any] = {"rare": name, "shown": len(shown) / len(more)}
+    out: dict[str, Any] = {"rare": name, "examples": examples, "shown": len(shown) / len(more)}
     for arm in arms:
         draws = found.recall_draws[arm][at]
         out[f"recall_{arm}"] = float(found.recall[arm][at])
@@ -247,10 +248,11 @@ def page(rows: list[dict[str, Any]], command: str) -> str:
         lines.append("")
     few = [r for r in rows if "rare" in r]
     if few:
-        lines += [f"## Recall of a manoeuvre with {RARE} real examples", "",
-                  "| set | manoeuvre | seed | real alone | oversampled | with synthetic | shown by the generator |",
-                  "|---" * 7 + "|"]
-        lines += [f"| {r['set']} | {r['rare']} | {r['seed']} | " + " | ".join(
+        lines += ["## Recall of a manoeuvre with few real examples", "",
+                  "| set | manoeuvre | examples | seed | real alone | oversampled | with synthetic | shown by the "
+                  "generator |",
+                  "|---" * 8 + "|"]
+        lines += [f"| {r['set']} | {r['rare']} | {r['examples']} | {r['seed']} | " + " | ".join(
             f"{r[f'recall_{a}']:.2f} ± {r[f'recall_{a}_sd']:.2f}" for a in ("real", "oversampled", "synthetic"))
             + f" | {100 * r['shown']:.0f} % |" for r in few]
     return "\n".join(lines)
@@ -268,7 +270,9 @@ def main() -> None:
     ask.add_argument("--effort", type=float, default=1.0)
     ask.add_argument("--last", type=float, default=0.0, help="CPU seconds of the phase with a critic and its control")
     ask.add_argument("--models", default=",".join((*REPLAYS, *TRAINED)))
+    ask.add_argument("--seconds", type=float, default=190.0, help="CPU seconds of the generators of sequences")
     ask.add_argument("--rare", default="")
+    ask.add_argument("--examples", type=int, default=20, help="real ones of the manoeuvre of --rare")
     ask.add_argument("--rows", type=Path, default=RESULTS / "driving.jsonl")
     ask.add_argument("--page", type=Path, default=RESULTS / "driving.md")
     ask.add_argument("--report", action="store_true", help="write the page from the rows, train nothing")
@@ -283,13 +287,13 @@ def main() -> None:
         name = said.name or (said.data or said.train).stem
         for seed in range(said.first, said.first + said.seeds):
             train, test = dealt(one, seed) if other is None else (one, other)
-            jobs = [f"rare {said.rare}"] if said.rare else said.models.split(",")
+            jobs = [f"rare {said.rare} {said.examples}"] if said.rare else said.models.split(",")
             for job in jobs:
                 same = {"set": name, "model": job, "seed": seed, "effort": said.effort, "last": said.last}
                 if any(all(r.get(k) == v for k, v in same.items()) for r in rows):
                     continue
                 row = {**same, "train": len(train), "test": len(test),
-                       **_one(job, train, test, schema, said.effort, seed, said.last)}
+                       **_one(job, train, test, schema, said.effort, seed, said.last, said.seconds)}
                 rows.append(row)
                 said.rows.parent.mkdir(parents=True, exist_ok=True)
                 with said.rows.open("a") as file:
@@ -299,11 +303,12 @@ def main() -> None:
         said.page.write_text(page(rows, command) + "\n", encoding="utf-8")
 
 
-def _one(job: str, train: Scenes, test: Scenes, schema: TableSchema, effort: float, seed: int, last: float = 0.0
-         ) -> dict[str, Any]:
+def _one(job: str, train: Scenes, test: Scenes, schema: TableSchema, effort: float, seed: int, last: float,
+         seconds: float) -> dict[str, Any]:
     torch.manual_seed(seed)
     if job.startswith("rare "):
-        return rare(job.split(" ", 1)[1], train, test,
+        _, name, examples = job.split(" ")
+        return rare(name, int(examples), train, test,
                     lambda few, s: fitted(DEFAULT, schema, effort, few, s)[0], seed)
     if job == "real":  # floor: what one real set is to another
         made, cost = train, {}
@@ -311,6 +316,8 @@ def _one(job: str, train: Scenes, test: Scenes, schema: TableSchema, effort: flo
         made, cost = bootstrap(train, seed)
     elif job in ("constant", "follower"):
         made, cost = replayed(train, job == "follower"), {}
+    elif job in KINDS:
+        made, cost = sequences(job, train, seconds, seed)
     else:
         made, cost = trained(job, schema, effort, last_phase(job, last))(train, seed)
     return cost | judge(train, test, made, seed)
