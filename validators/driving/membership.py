@@ -82,7 +82,8 @@ def beyond_conditions(side: Side[Scenes], members: NDArray[np.float64], others: 
     return rest[: len(members)], rest[len(members):]
 
 
-def _halves(both: tuple[Side[Scenes], Side[Scenes]], score: Callable[[Side[Scenes]], Scores], seed: int, name: str) -> list[Half]:
+def _halves(both: tuple[Side[Scenes], Side[Scenes]], score: Callable[[Side[Scenes]], Scores], seed: int, name: str
+            ) -> list[Half]:
     """Scores with bootstrap weights by entity, one half a side.
 
     Of many entities an attacker takes each one's scenes together. Of few (recordings whose windows share vehicles join
