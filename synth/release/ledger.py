@@ -38,7 +38,6 @@ from synth.release.accounts import (
     WITHHELD,
     Account,
     Spend,
-    others,
     replay,
     room,
 )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 from dataclasses import dataclass
 from datetime import date
 from pathlib import Path
@@ -76,6 +77,12 @@ def write_shards(folder: Path, shards: int = 2, rows: int = 50) -> Path:
                           "group": rng.choice(["a", "b"], rows), "ticket": [f"t{i}-{j}" for j in range(rows)]})
         pq.write_table(table, folder / f"train-{i:05d}-of-{shards:05d}.parquet", write_statistics=False)
     return folder
+
+
+def full(path: Path, data: bytes) -> None:
+    """A writer that finds no room on the disk half way."""
+    path.write_bytes(data[:10])
+    raise OSError(errno.ENOSPC, "No space left on device")
 
 
 @dataclass(frozen=True)

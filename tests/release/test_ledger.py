@@ -1,6 +1,5 @@
 from __future__ import annotations
 
-import errno
 import json
 import multiprocessing
 import os
@@ -23,7 +22,7 @@ from synth.release.ledger import Ask, Ledger, Overtaken
 from synth.release.signing import signing_key
 from synth.release.sketch import SIZE, LedgerKey, Sketch, overlap
 from synth.release.store import Store
-from tests.release.bench_release import Bench
+from tests.release.bench_release import Bench, full
 
 TOTAL = Spend(epsilon=3.0, delta=3e-6)
 
@@ -301,11 +300,6 @@ def test_kill_nine_between_reservation_and_publication(bench: Bench) -> None:
 
 def test_a_full_disk_adds_no_half_entry(ledger: Ledger, bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
     release(ledger, ask("run-1", bench.keys))
-
-    def full(path: Path, data: bytes) -> None:
-        path.write_bytes(data[:100])
-        raise OSError(errno.ENOSPC, "No space left on device")
-
     with monkeypatch.context() as patch:
         patch.setattr(backends, "_write", full)
         with pytest.raises(UserError, match="disk is full"):

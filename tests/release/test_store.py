@@ -1,6 +1,5 @@
 from __future__ import annotations
 
-import errno
 import json
 import multiprocessing
 import os
@@ -20,7 +19,7 @@ from synth.errors import UserError, VerificationError
 from synth.release import backends
 from synth.release.pull import list_releases, pull, verify
 from synth.release.store import Store, next_version, parse_index, version_key
-from tests.release.bench_release import Bench, make_contract
+from tests.release.bench_release import Bench, full, make_contract
 
 
 @pytest.fixture(params=["folder", "file", "memory"])
@@ -128,14 +127,13 @@ def test_a_full_disk_leaves_nothing_visible(bench: Bench, monkeypatch: pytest.Mo
     module = backends if where == "store" else publishing
     real = backends.copy_file
 
-    def full(source: Path, target: Path) -> None:
+    def full_at(source: Path, target: Path) -> None:
         if target.name == name:
-            target.write_bytes(source.read_bytes()[:100])
-            raise OSError(errno.ENOSPC, "No space left on device")
+            full(target, source.read_bytes())
         real(source, target)
 
     with monkeypatch.context() as patch:
-        patch.setattr(module, "copy_file", full)
+        patch.setattr(module, "copy_file", full_at)
         with pytest.raises(UserError, match=r"disk is full[^$]*nothing was published"):
             bench.publish()
     assert list_releases(bench.store) == []
@@ -146,11 +144,6 @@ def test_a_full_disk_leaves_nothing_visible(bench: Bench, monkeypatch: pytest.Mo
 def test_the_index_itself_survives_a_full_disk(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
     bench.publish(run="a")
     before = (bench.store / "index.json").read_bytes()
-
-    def full(path: Path, data: bytes) -> None:
-        path.write_bytes(data[:10])
-        raise OSError(errno.ENOSPC, "No space left on device")
-
     with monkeypatch.context() as patch:
         patch.setattr(backends, "_write", full)
         with pytest.raises(UserError, match="disk is full"):
