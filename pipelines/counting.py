@@ -97,7 +97,7 @@ def together(job: Job, evidence: Any, scratch: Path) -> Together:
 
     counted = ledger(job)
     released = [a for a in counted.read().released() if a.run != job.run.id]
-    good, not_tested, joined = dict[str, Path](), list[str](), False
+    good, not_tested, joins = dict[str, Any](), list[str](), False
     with tempfile.TemporaryDirectory(dir=scratch, prefix="earlier-") as folder:
         for number, account in enumerate(released):
             name, _, version = account.release.partition("/")
@@ -105,21 +105,22 @@ def together(job: Job, evidence: Any, scratch: Path) -> Together:
             place.mkdir()
             try:
                 fetch(counted.store, name, version, place, trust(), Silent(), admit=False)
-                joined = job.plug.together(evidence, [place]) is not None
+                found = job.plug.released(evidence, place)
+                joins = found is not None
             except UserError as error:
                 not_tested.append(f"release {account.release}, which cannot be joined to this one: {error.what}")
-                joined = True
+                joins = True
                 continue
-            if joined:
-                good[account.release] = place
+            if joins:
+                good[account.release] = found
             else:
                 not_tested.append(f"release {account.release} put together with this one: not done for "
                                   f"{job.contract.domain} data")
-        result = None
-        if good:
-            union = job.plug.together(evidence, list(good.values()))
-            result = gates.judge_union(union, job.contract, _controls(job, released), len(good), not_tested)
-    return Together(result=result, seen=tuple(a.manifest_digest for a in released) if joined or not released else None,
+    result = None
+    if good:
+        union = job.plug.together(evidence, list(good.values()))
+        result = gates.judge_union(union, job.contract, _controls(job, released), len(good), not_tested)
+    return Together(result=result, seen=tuple(a.manifest_digest for a in released) if joins or not released else None,
                     tested=tuple(good), not_tested=tuple(not_tested))
 
 

@@ -58,11 +58,14 @@ class Domain(Protocol):
         Names are the same whenever the same people come again. They are private: the ledger keys them.
         """
 
-    def together(self, evidence: Any, releases: Sequence[Path]) -> Any:
-        """The evidence with earlier releases (their folders, verified) joined to the synthetic set.
+    def released(self, evidence: Any, folder: Path) -> Any:
+        """What an earlier release (its folder, verified) holds, in the form of this evidence's synthetic set.
 
-        ``None`` where a domain cannot; a :class:`UserError` where these releases cannot be read as this one.
+        ``None`` where a domain cannot say; a :class:`UserError` where the release cannot be read as this one.
         """
+
+    def together(self, evidence: Any, released: Sequence[Any]) -> Any:
+        """The evidence with earlier releases (what :meth:`released` gave) joined to the synthetic set."""
 
     def fit(self, contract: Contract, ingested: Path, split: Path, out: Path, *, seed: int, device: str,
             progress: Progress) -> dict[str, Any]:

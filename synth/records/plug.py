@@ -102,9 +102,13 @@ class RecordsPlug(ABC):
             found[part] = np.array([digest(np.ascontiguousarray(traces[i]).tobytes()) for i in rows], np.uint64)
         return self.records, found
 
-    def together(self, evidence: Any, releases: Sequence[Path]) -> Any:
+    def released(self, evidence: Any, folder: Path) -> Any:
         """Not for these records yet: what a release holds is not what the gates look at."""
         return None
+
+    def together(self, evidence: Any, released: Sequence[Any]) -> Any:
+        """The evidence as it is: nothing is ever joined to it."""
+        return evidence
 
     def split(self, contract: Contract, ingested: Path, out: Path, *, seed: int,
               earlier: Sequence[tuple[Path, Path]] = ()) -> dict[str, Any]:

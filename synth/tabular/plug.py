@@ -83,11 +83,17 @@ class TabularPlug:
 
         return people(StoredTable.open(ingested, split))
 
-    def together(self, evidence: TableEvidence, releases: Sequence[Path]) -> TableEvidence:
-        """The synthetic rows of earlier releases joined to the present ones, in the present working form."""
+    def released(self, evidence: TableEvidence, folder: Path) -> pd.DataFrame:
+        """The rows of an earlier release in the present working form."""
+        from synth.tabular.union import released
+
+        return released(evidence, folder)
+
+    def together(self, evidence: TableEvidence, released: Sequence[pd.DataFrame]) -> TableEvidence:
+        """The synthetic rows of earlier releases joined to the present ones."""
         from synth.tabular.union import together
 
-        return together(evidence, releases, FRAME_ROWS)
+        return together(evidence, released, FRAME_ROWS)
 
     def fit(self, contract: Contract, ingested: Path, split: Path, out: Path, *, seed: int, device: str,
             progress: Progress) -> dict[str, Any]:

@@ -15,14 +15,19 @@ from synth.tabular.ingest import read_frame
 from synth.tabular.stored import sample_entities
 
 
-def together(evidence: TableEvidence, releases: Sequence[Path], most: int) -> TableEvidence:
-    """The evidence with the rows of earlier ``releases`` (folders) joined to the synthetic ones.
+def released(evidence: TableEvidence, folder: Path) -> pd.DataFrame:
+    """The rows of an earlier release (its folder) in the working form of ``evidence``.
+
+    Raises :class:`~synth.errors.Problems` if the release has other columns or labels than the present contract.
+    """
+    return read_frame(evidence.contract, evidence.schema, str(folder / "data"))[list(evidence.schema.names)]
+
+
+def together(evidence: TableEvidence, frames: Sequence[pd.DataFrame], most: int) -> TableEvidence:
+    """The evidence with the rows of earlier releases joined to the synthetic ones.
 
     The frame that the gates work with has at most ``most`` rows, drawn from all; every row is behind the batches.
-    Raises :class:`~synth.errors.Problems` if a release has other columns or labels than the present contract.
     """
-    frames = [read_frame(evidence.contract, evidence.schema, str(folder / "data")) for folder in releases]
-    frames = [frame[list(evidence.schema.names)] for frame in frames]
 
     def batches() -> Iterator[pd.DataFrame]:
         yield from evidence.all_rows("synthetic")

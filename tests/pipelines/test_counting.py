@@ -117,7 +117,7 @@ def test_without_a_budget_nothing_is_held_back_and_promises_still_bind(job):
 def test_earlier_releases_that_cannot_be_joined_are_named_and_do_not_stop_a_run(job, tmp_path, monkeypatch):
     from tests.release.bench_release import Bench
 
-    monkeypatch.setattr(Plug, "together", lambda self, evidence, releases: None, raising=False)
+    monkeypatch.setattr(Plug, "released", lambda self, evidence, folder: None, raising=False)
     first = job(budget=None)
     assert counting.together(first, None, tmp_path).seen == ()
     made = Bench(tmp_path).publish(tmp_path / "store")  # in place; and one that is counted and gone
