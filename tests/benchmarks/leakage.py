@@ -251,15 +251,11 @@ def images(seed: int, done: set[tuple[str, str, int]]) -> list[dict]:
     from tests.validators.medical import patients
     from validators.medical import leakage as gate
 
-    found, plain = [], patients.contract()
+    plain = patients.contract()
     plain = replace(plain, columns=tuple(replace(c, privacy=Privacy.NONE) for c in plain.columns))
     e = patients.evidence(1_000, seed, size=(24, 24), terms=plain)
-    for name, share in ((INNOCENT, 0.0), ("1 % copied", 0.01), ("5 % copied", 0.05), ("20 % copied", 0.2)):
-        if ("images", name, seed) not in done:
-            start = time.process_time()
-            result = gate.run(replace(e, synthetic=patients.memorised(e, share)), gate.Limits())
-            found.append(row("images", name, seed, share, result, time.process_time() - start))
-    return found
+    return memorised("images", seed, done, lambda share: gate.run(
+        replace(e, synthetic=patients.memorised(e, share)), gate.Limits()))
 
 
 def scenes(seed: int, done: set[tuple[str, str, int]]) -> list[dict]:
@@ -267,13 +263,20 @@ def scenes(seed: int, done: set[tuple[str, str, int]]) -> list[dict]:
     from tests.validators.driving import faults, traffic
     from validators.driving import leakage as gate
 
-    found = []
     e = traffic.evidence(800, seed, synthetic=700)
+    return memorised("scenes", seed, done, lambda share: gate.run(
+        replace(e, synthetic=faults.memorised(e, share)), gate.Limits()))
+
+
+def memorised(part: str, seed: int, done: set[tuple[str, str, int]], judge: Callable[[float], GateResult]
+              ) -> list[dict]:
+    """Shares of memorised records, none first: ``judge(share)`` is the gate's result."""
+    found = []
     for name, share in ((INNOCENT, 0.0), ("1 % copied", 0.01), ("5 % copied", 0.05), ("20 % copied", 0.2)):
-        if ("scenes", name, seed) not in done:
+        if (part, name, seed) not in done:
             start = time.process_time()
-            result = gate.run(replace(e, synthetic=faults.memorised(e, share)), gate.Limits())
-            found.append(row("scenes", name, seed, share, result, time.process_time() - start))
+            result = judge(share)
+            found.append(row(part, name, seed, share, result, time.process_time() - start))
     return found
 
 
