@@ -38,6 +38,7 @@ if TYPE_CHECKING:
 
 _PIXELS = ("PixelData", "FloatPixelData", "DoubleFloatPixelData")
 _DEFLATED, _RLE = "1.2.840.10008.1.2.1.99", "1.2.840.10008.1.2.5"
+_EXTENDED = "1.2.840.10008.1.2.4.51"  # JPEG of up to 12 bits
 
 
 def read_dicom(path: Path, pixels: Pixels, *, mask: bool, tags: Sequence[str], frame: int | None) -> Loaded:
@@ -165,7 +166,9 @@ def _check(data: FileDataset, pixels: Pixels, mask: bool) -> int:
     except NotImplementedError:
         raise Refused("no-decoder") from None
     if syntax.is_encapsulated:
-        if not decoder.is_available or (syntax == _RLE and data.get("BitsAllocated") == 1):
+        deep = syntax == _EXTENDED and int(data.get("BitsStored") or 8) > 8  # one decoder of several takes 12 bits
+        if (not decoder.is_available or (deep and "pylibjpeg" not in decoder.available_plugins)
+                or (syntax == _RLE and data.get("BitsAllocated") == 1)):
             raise Refused("no-decoder")
         if not data[held[0]].value:
             raise Refused("no-pixels")
