@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import json
 import re
+import shutil
+import subprocess
+from collections import Counter
 from pathlib import Path
 from typing import Any
 
@@ -60,6 +63,7 @@ def test_an_archive_goes_the_whole_road_and_nobody_in_it_comes_along(
                       ("ledger", "phantoms"),
                       ("sample", run.id, "--rows", "12", "--where", "lesion=none", "--where", "age>=50", "--out",
                        "more"),
+                      ("sample", run.id, "--rows", "12", "--balance", "lesion", "--out", "even"),
                       ("init", "source/archive", "--name", "drafted")]:
         outputs.append(synth(*arguments))
         assert outputs[-1].code == 0, (arguments, outputs[-1].err)
@@ -79,6 +83,9 @@ def test_an_archive_goes_the_whole_road_and_nobody_in_it_comes_along(
     assert first.pixel_array.shape == (16, 16) and len(listing["lesion"]) == run.read()["stages"]["generate"]["rows"]
     more = parquet.read_table(tmp_path / "more" / "train" / "metadata.parquet").to_pydict()
     assert set(more["lesion"]) == {"none"} and min(more["age"]) >= 50 and len(more["age"]) == 12
+    even = parquet.read_table(tmp_path / "even" / "train" / "metadata.parquet").to_pydict()
+    assert Counter(even["lesion"]) == {"diffuse": 3, "nodule": 3, "none": 3, "ring": 3}
+    foreign_toolkits_read(release, listing)
 
     source = Scanner(secrets).folder(tmp_path / "source" / "archive")
     assert source.found, "the scanner finds nothing even where the secrets are"
@@ -91,6 +98,20 @@ def test_an_archive_goes_the_whole_road_and_nobody_in_it_comes_along(
     for number, output in enumerate(outputs):
         outside.bytes((output.out + output.err).encode(), f"output {number}")
     assert outside.files > 100 and outside.found == {}
+
+
+def foreign_toolkits_read(release: Path, listing: dict[str, list[Any]]) -> None:
+    """The listing through its Croissant description, and a picture through Debian's dcmtk where it is installed."""
+    mlcroissant = pytest.importorskip("mlcroissant")
+    rows = list(mlcroissant.Dataset(str(release / "croissant.json")).records("rows"))
+    assert [row["rows/lesion"].decode() for row in rows] == listing["lesion"]
+    assert [row["rows/age"] for row in rows] == listing["age"]
+    if shutil.which("dcmdump") is None:
+        return
+    picture = release / "data" / "train" / listing["file_name"][0]
+    said = subprocess.run(["dcmdump", "+P", "0008,001c", "+P", "0012,0062", str(picture)], capture_output=True,
+                          text=True, check=True)
+    assert said.stdout.count("[YES]") == 2 and not said.stderr
 
 
 @pytest.mark.slow
