@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 _KEYS = ("format", "columns", "units", "vehicles", "seconds", "rate", "stride", "lanes", "laneWidth", "friction",
          "eachTrackIsADriver", "release", "scenarioFiles")
-DERIVED = ("manoeuvre", "lanes", "density", "speed", "min_ttc")  # columns of the listing that are made, not read
+DERIVED = ("manoeuvre", "lanes", "density", "speed", "min_ttc", "max_drac", "min_pet")  # made, not read
 STATES = ("time", "track", "x", "y", "heading", "speed", "length", "width", "kind", "lane", "recording")
 NEEDED = ("time", "track", "x", "y")  # of STATES; without a heading or a speed they follow from the path
 UNITS = {"length": ("m", "ft"), "speed": ("m/s", "km/h", "mph", "ft/s"), "angle": ("rad", "deg"), "time": ("s", "ms")}

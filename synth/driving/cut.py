@@ -11,18 +11,19 @@ from numpy.typing import NDArray
 
 from synth.contract import Contract
 from synth.driving import units
+from synth.driving.encroachment import min_pet
 from synth.driving.groups import Groups, groups
 from synth.driving.labels import labels
 from synth.driving.readers import Recorded, read
 from synth.driving.road import carriageways
-from synth.driving.safety import min_ttc
+from synth.driving.safety import max_drac, min_ttc
 from synth.driving.scenes import EGO, MANOEUVRE, SPEED, Scenes
 from synth.driving.tracks import Recording, recordings
 from synth.driving.windows import Windows, windows
 from synth.errors import Problems
 from synth.progress import Progress
 
-LONGEST_TTC = 10.0  # s; what is longer is listed as this
+LONGEST, HARDEST = 10.0, 20.0  # s, m/s^2; what is beyond is listed as this
 
 
 @dataclass(frozen=True)
@@ -114,11 +115,12 @@ def _texts(contract: Contract, recorded: Recorded, scenes: Scenes, density: NDAr
            rows: NDArray[np.int64]) -> dict[str, list[str | None]]:
     """The listing's columns as texts: derived ones, and those of the ego vehicle's track."""
     ego = rows[:, EGO] if len(rows) else np.zeros(0, np.int64)
-    least = np.minimum(min_ttc(scenes), LONGEST_TTC)
     made: dict[str, list[str]] = {
         MANOEUVRE: [str(v) for v in labels(scenes)], "lanes": [f"{v:.0f}" for v in scenes.road[:, 0]],
         "density": [f"{v:.1f}" for v in density], "speed": [f"{v:.2f}" for v in scenes.states[:, EGO, 0, SPEED]],
-        "min_ttc": [f"{v:.2f}" for v in least]}
+        "min_ttc": [f"{v:.2f}" for v in np.minimum(min_ttc(scenes), LONGEST)],
+        "max_drac": [f"{v:.2f}" for v in np.minimum(max_drac(scenes), HARDEST)],
+        "min_pet": [f"{v:.2f}" for v in np.minimum(min_pet(scenes), LONGEST)]}
     found: dict[str, list[str | None]] = {}
     for column in contract.columns:
         if column.name in made:

@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 
 from synth.driving.scenes import EGO, HEADING, LENGTH, SPEED, WIDTH, D, S, Scenes
 
+GRAVITY = 9.81  # m/s^2
 CLOSE = 0.1  # m and m/s: below it a gap or a speed counts as this much where something is divided by it
 _BLOCK = 4096  # scenes at once
 
@@ -83,6 +84,23 @@ def min_ttc(scenes: Scenes) -> NDArray[np.float64]:
     behind = np.where(pairs.leader == EGO, found, np.inf).min(axis=(1, 2))
     least: NDArray[np.float64] = np.minimum(own, behind)
     return least
+
+
+def max_drac(scenes: Scenes) -> NDArray[np.float64]:
+    """The largest deceleration that the ego vehicle behind its leader, or its follower behind it, needs to avoid a
+    crash, m/s^2; 0 where nobody closes in; [n]."""
+    pairs = following(scenes)
+    found = pairs.drac
+    behind = np.where(pairs.leader == EGO, found, 0.0).max(axis=(1, 2))
+    most: NDArray[np.float64] = np.maximum(found[:, EGO].max(axis=-1), behind)
+    return most
+
+
+def avoidable(scenes: Scenes, mu: NDArray[Any]) -> NDArray[np.bool_]:
+    """Whether brakes could have kept the ego vehicle and its leader or follower apart at every step: what they need is
+    within what the road of friction ``mu`` [n] gives (Cunto and Saccomanno 2008). Drivers who react at once; [n]."""
+    found: NDArray[np.bool_] = max_drac(scenes) <= np.asarray(mu, np.float64) * GRAVITY
+    return found
 
 
 def along_road(states: NDArray[Any]) -> NDArray[np.float64]:

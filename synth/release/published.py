@@ -31,7 +31,7 @@ _BLOCKS = {  # what a user needs to know of the files, and nothing of where the 
 }
 
 FILE_NAME, MASK_FILE_NAME = "file_name", "mask_file_name"  # Hugging Face's name for the listed file, and ours
-STATES_FILE = "states_file"  # of scenes: our own table of states, which every set has
+STATES_FILE, MEASURES_FILE = "states_file", "measures_file"  # of scenes: our own tables, which every set has
 SCENE_FILES = {  # format of released scenes -> the columns that name its files
     "argoverse2": ("argoverse2_file", "argoverse2_map"), "openscenario": ("openscenario_file", "opendrive_file"),
     "commonroad": ("commonroad_file",), "sumo": ("sumo_file", "sumo_net", "sumo_routes", "sumo_fcd"),
@@ -41,6 +41,7 @@ LISTING = "metadata.parquet"  # the table that lists files, where there are any
 FILES_ARE = {  # what a column of file names leads to
     FILE_NAME: "the image", MASK_FILE_NAME: "the image's mask",
     STATES_FILE: "the states of all scenes; column scene is the row of this table, from 0",
+    MEASURES_FILE: "what each scene shows, and its least times to collision and of post-encroachment, by rules",
     "argoverse2_file": "tracks, Argoverse 2 motion schema, 10 Hz", "argoverse2_map": "its map",
     "openscenario_file": "OpenSCENARIO XML 1.2", "opendrive_file": "its OpenDRIVE road",
     "commonroad_file": "CommonRoad XML 2020a", "sumo_file": "SUMO configuration that replays the scene",
@@ -57,7 +58,8 @@ MEDIA_TYPES = {  # suffix of listed files beside the table -> media type
 def listed_files(contract: Contract) -> tuple[str, ...]:
     """The columns of the synthetic table that name files beside it; a table that lists nothing has none."""
     if contract.traffic is not None:
-        return (STATES_FILE, *(name for given in contract.traffic.release for name in SCENE_FILES[given]))
+        formats = contract.traffic.release
+        return (STATES_FILE, MEASURES_FILE, *(name for given in formats for name in SCENE_FILES[given]))
     if contract.pixels is None:
         return ()
     return (FILE_NAME, MASK_FILE_NAME) if contract.pixels.mask_classes else (FILE_NAME,)

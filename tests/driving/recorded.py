@@ -58,7 +58,7 @@ def document(location: str, *, traffic: dict[str, Any] | None = None, entity: st
                 "customProperties": [{"property": f"synthesis.{k}", "value": v} for k, v in custom.items()]}
 
     properties = [column("manoeuvre", "string", role="categorical")]
-    properties += [column(n, "number") for n in ("lanes", "density", "speed", "min_ttc")]
+    properties += [column(n, "number") for n in ("lanes", "density", "speed", "min_ttc", "max_drac", "min_pet")]
     properties += [column(n, "string", role="categorical") for n in extra]
     if entity is not None:
         properties.append(column(entity, "string", role="identifier", privacy="direct", generate="drop"))

@@ -24,6 +24,8 @@ from synth.driving.files.replay import available
 from synth.driving.files.roads import at_rate, lane_of, roads
 from synth.driving.files.weather import weather
 from synth.driving.files.write import write_scenes
+from synth.driving.labels import labels
+from synth.driving.safety import min_ttc
 from synth.driving.scenes import Scenes
 from synth.driving.telemetry import CHANNELS, telemetry
 from synth.progress import Silent
@@ -70,7 +72,7 @@ def test_files_of_one_scene_are_there_for_the_first_scenes_only(written):
     _, _, listing = written
     for name in ("openscenario_file", "commonroad_file", "sumo_file", "sumo_net", "mf4_file"):
         assert listing[name].notna().tolist() == [True] * 4 + [False] * 2
-    for name in ("states_file", "argoverse2_file", "telemetry_file"):
+    for name in ("states_file", "measures_file", "argoverse2_file", "telemetry_file"):
         assert listing[name].notna().all()
 
 
@@ -91,7 +93,7 @@ def test_equal_scenes_give_equal_bytes_and_names_are_numbers(written, tmp_path):
         relative = path.relative_to(folder)
         assert path.read_bytes() == (tmp_path / "again" / relative).read_bytes(), relative
         stem = relative.name.split(".")[0].removeprefix("scenario_").removeprefix("log_map_archive_")
-        assert stem.removeprefix("road_").isdigit() or stem in ("metadata", "states", "telemetry")
+        assert stem.removeprefix("road_").isdigit() or stem in ("metadata", "states", "measures", "telemetry")
 
 
 def test_every_file_says_that_it_is_synthetic(written):
@@ -105,7 +107,7 @@ def test_every_file_says_that_it_is_synthetic(written):
 
 def test_a_set_can_have_its_own_tables_only(tmp_path):
     listing = put(tmp_path / "t", scenes(3), release=())
-    assert columns(listing) == ["states_file"]
+    assert columns(listing) == ["states_file", "measures_file"]
 
 
 def test_states_hold_every_vehicle_at_every_step(written):
@@ -367,3 +369,12 @@ def test_a_lone_vehicle_and_an_empty_set_are_written_too(tmp_path):
 
 def test_formats_are_the_contract_s():
     assert set(RELEASES) == set(SCENE_FILES)
+
+
+def test_measures_say_what_each_scene_shows_and_mark_near_misses(written):
+    folder, traffic, _ = written
+    found, shows = pd.read_parquet(folder / "measures.parquet"), labels(traffic)
+    assert found.shows.tolist() == shows.tolist() and found.scene.tolist() == list(range(len(traffic)))
+    assert found.min_ttc.isna().tolist() == np.isinf(min_ttc(traffic)).tolist()
+    assert found.avoidable.isna().tolist() == (shows != "near_miss").tolist()
+    assert shows[0] == "near_miss" and not found.avoidable[0]  # it ends in a crash

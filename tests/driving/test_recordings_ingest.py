@@ -12,10 +12,11 @@ import pytest
 
 from synth.driving.check import examine
 from synth.driving.draft import draft, recognises
+from synth.driving.encroachment import min_pet
 from synth.driving.ingest import ingest
 from synth.driving.labels import labels
 from synth.driving.plug import PLUG
-from synth.driving.safety import min_ttc
+from synth.driving.safety import max_drac, min_ttc
 from synth.driving.scenes import MANOEUVRES
 from synth.driving.stored import StoredScenes, read_scenes, write_scenes
 from synth.errors import Problems, UserError
@@ -44,6 +45,8 @@ def test_scenes_and_listing_tell_the_same(stored: tuple[Any, Path, dict[str, Any
     assert record["entities"] == record["groups"] == 12 and record["groups_cut"] == 0
     assert (scenes.table["manoeuvre"].to_numpy() == labels(scenes)).all()
     assert np.abs(scenes.table["min_ttc"] - np.minimum(min_ttc(scenes), 10)).max() < 0.006
+    assert np.abs(scenes.table["max_drac"] - np.minimum(max_drac(scenes), 20)).max() < 0.006
+    assert np.abs(scenes.table["min_pet"] - np.minimum(min_pet(scenes), 10)).max() < 0.006
     assert np.abs(scenes.table["speed"] - scenes.states[:, 0, 0, 3]).max() < 0.006
     assert set(scenes.table["lanes"]) == {3.0} and set(scenes.table["weather"]) == {"dry", "wet"}
     assert len(set(labels(scenes))) >= 3 and set(scenes.table["manoeuvre"]) <= set(MANOEUVRES)

@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from synth.driving import safety
+from synth.driving.encroachment import min_pet
 from synth.driving.evidence import SceneEvidence
 from synth.driving.scenes import EGO, SPEED, Scenes
 from synth.seeds import derive, generator
@@ -38,7 +39,8 @@ from validators.memo import memo
 TITLE = "Fidelity"
 QUESTION = "Do synthetic vehicles drive, and react to each other, as vehicles of fresh drivers on the same roads do?"
 GRID = 60  # cells of a measure's range, for distances of distributions
-MEASURES = {"time to collision": 10.0, "headway": 6.0, "deceleration to avoid a crash": 8.0}  # ego vehicle; cap
+MEASURES = {"time to collision": 10.0, "headway": 6.0, "deceleration to avoid a crash": 8.0,
+            "post-encroachment time": 6.0}  # of the ego vehicle; cap
 NOT_TESTED = (f"more than {MOST:,} scenes a set", f"manoeuvres with fewer than {CLASS_LEAST} scenes or k entities in a "
               "set, by themselves", "whether a scene shows what its row says (the contract gate does)",
               "the bend and slope of roads: scenes lie in the road's own frame",
@@ -57,8 +59,8 @@ class Limits:
       manoeuvres, over what real scenes reach: the challenge's bins are too wide for motorways.
     * separation .70: AUC of gradient boosting on kinematic summaries (the project's bar), and on top of it what real
       train is told from untouched scenes beyond .5: other runs of one simulator reach .52 to .70.
-    * safety .35: distance of the distributions of time to collision, headway and required deceleration within
-      manoeuvres, in spreads of the measure, beyond the noise of two real sets.
+    * safety .35: distance of the distributions of time to collision, headway, required deceleration and
+      post-encroachment time within manoeuvres, in spreads of the measure, beyond the noise of two real sets.
     * listing .35: worst column of the listing beyond the floor: recordings are few and each has a density of its own.
     * minimum_entities, minimum_scenes: what a set needs before anything is judged; bounds by entity, of few entities,
       are too narrow by some per cent.
@@ -203,11 +205,11 @@ def _separation(evidence: SceneEvidence, sample: Arms, limits: Limits) -> Findin
 
 
 def measures(scenes: Scenes) -> NDArray[np.float64]:
-    """The extremes of MEASURES of the ego vehicle in each scene, capped, float64 [n, 3]."""
+    """The extremes of MEASURES of the ego vehicle in each scene, capped, float64 [n, 4]."""
     pairs = safety.following(scenes)
     speed = np.maximum(scenes.states[:, EGO, :, SPEED].astype(np.float64), 1.0)
     found = np.stack([pairs.ttc[:, EGO].min(axis=1), (np.maximum(pairs.gap[:, EGO], 0) / speed).min(axis=1),
-                      pairs.drac[:, EGO].max(axis=1)], axis=1)
+                      pairs.drac[:, EGO].max(axis=1), min_pet(scenes)], axis=1)
     return np.asarray(np.minimum(found, np.array(list(MEASURES.values()))))
 
 

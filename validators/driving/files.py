@@ -16,10 +16,10 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from synth.driving.evidence import SceneEvidence
-from synth.driving.files import argoverse2, states
+from synth.driving.files import argoverse2, measures, states
 from synth.driving.files.base import SYNTHETIC
 from synth.driving.scenes import HEADING, SPEED, D, S, Scenes
-from synth.release.published import LISTING, STATES_FILE, listed_files
+from synth.release.published import LISTING, MEASURES_FILE, STATES_FILE, listed_files
 from validators.finding import Finding, Verdict
 
 if TYPE_CHECKING:
@@ -75,7 +75,7 @@ def _folder(folder: Path, evidence: SceneEvidence, counts: Counter[str]) -> int:
             counts["missing"] += len(listing)
             continue
         names = listing[column].dropna().astype(str)
-        if column == STATES_FILE or column == "argoverse2_file":  # every scene has these
+        if column in (STATES_FILE, MEASURES_FILE, "argoverse2_file"):  # every scene has these
             counts["missing"] += len(listing) - len(names)
         unique = sorted(set(names))
         inside = [n for n in unique if _inside(folder, n)]
@@ -133,12 +133,13 @@ def _table(path: Path, column: str, whole: bool) -> list[str]:
 
     schema = pq.read_schema(path)
     faults = [] if _marked(schema.metadata) else ["unmarked"]
-    if column == "argoverse2_file" and not schema.equals(argoverse2.schema(), check_metadata=False):
+    own = {"argoverse2_file": argoverse2.schema, MEASURES_FILE: measures.schema}.get(column)
+    if own is not None and not schema.equals(own(), check_metadata=False):
         faults.append("shape")
     elif whole:
         table = pq.read_table(path)
         numbers = [c for c, kind in zip(table.columns, table.schema, strict=True) if _floating(kind.type)]
-        if not table.num_rows or not all(np.isfinite(c.to_numpy(zero_copy_only=False)).all() for c in numbers):
+        if not table.num_rows or not all(np.isfinite(c.drop_null().to_numpy()).all() for c in numbers):
             faults.append("shape")
     return faults
 

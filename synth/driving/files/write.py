@@ -1,9 +1,10 @@
 """The synthetic set as files in the field's formats, with the table that lists them beside them.
 
-``metadata.parquet`` has one row a scene: what it shows, and the files that hold it. The whole set is in
-``states.parquet`` (:mod:`.states`), in the Argoverse 2 files and in ``telemetry.parquet``; the formats of one file a
-scene (OpenSCENARIO, CommonRoad, SUMO, MF4) have the first ``scenario_files`` scenes of the set, and their columns are
-empty for the others. Equal input gives equal bytes: no clock, no host.
+``metadata.parquet`` has one row a scene: what it was asked to show, and the files that hold it. The whole set is in
+``states.parquet`` (:mod:`.states`), ``measures.parquet`` (:mod:`.measures`), in the Argoverse 2 files and in
+``telemetry.parquet``; the formats of one file a scene (OpenSCENARIO, CommonRoad, SUMO, MF4) have the first
+``scenario_files`` scenes of the set, and their columns are empty for the others. Equal input gives equal bytes: no
+clock, no host.
 """
 
 from __future__ import annotations
@@ -14,18 +15,18 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from synth.contract import Contract
-from synth.driving.files import argoverse2, channels, commonroad, openscenario, states, sumo
+from synth.driving.files import argoverse2, channels, commonroad, measures, openscenario, states, sumo
 from synth.driving.files.base import SYNTHETIC, Released
 from synth.driving.files.roads import at_rate
 from synth.driving.scenes import Scenes
-from synth.release.published import SCENE_FILES, STATES_FILE
+from synth.release.published import MEASURES_FILE, SCENE_FILES, STATES_FILE
 
 if TYPE_CHECKING:
     import pyarrow as pa
 
     from synth.progress import Progress
 
-METADATA, STATES = "metadata.parquet", "states.parquet"
+METADATA, STATES, MEASURES = "metadata.parquet", "states.parquet", "measures.parquet"
 Cells = dict[str, list[str | None]]
 
 
@@ -45,16 +46,17 @@ def write_scenes(folder: Path, scenes: Scenes, table: pa.Table, contract: Contra
     formats, n = contract.traffic.release, len(scenes)
     few = min(n, contract.traffic.scenario_files)
     released = Released.of(scenes, dict(contract.traffic.friction))
-    cells: Cells = {STATES_FILE: [STATES] * n}
+    cells: Cells = {STATES_FILE: [STATES] * n, MEASURES_FILE: [MEASURES] * n}
     with progress.step("write files", n * (1 + len(formats))) as step:
         states.write(folder / STATES, scenes, step)
+        measures.write(folder / MEASURES, released)
         for done, name in enumerate(formats, start=1):
             def told(row: int, done: int = done) -> None:
                 step.update(float(n * done + row + 1))
             cells.update(_FORMATS[name](folder, released, few, told))
             told(n - 1)
     listing = table
-    for at, name in enumerate([STATES_FILE, *(column for given in formats for column in SCENE_FILES[given])]):
+    for at, name in enumerate([STATES_FILE, MEASURES_FILE, *(c for given in formats for c in SCENE_FILES[given])]):
         listing = listing.add_column(at, pa.field(name, pa.string()), pa.array(cells[name], pa.string()))
     pq.write_table(listing.replace_schema_metadata({**(listing.schema.metadata or {}), **SYNTHETIC}),
                    folder / METADATA, compression="zstd")
