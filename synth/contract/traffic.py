@@ -13,20 +13,23 @@ from typing import TYPE_CHECKING, Any
 
 from synth.contract.odcs import did_you_mean
 from synth.contract.settings import Notes, Settings
+from synth.errors import UserError
 
 if TYPE_CHECKING:
     from synth.driving.scenes import SceneShape
 
 _KEYS = ("format", "columns", "units", "vehicles", "seconds", "rate", "stride", "lanes", "laneWidth", "friction",
-         "eachTrackIsADriver", "release", "scenarioFiles")
+         "eachTrackIsADriver", "release", "scenarioFiles", "dbc")
 DERIVED = ("manoeuvre", "lanes", "density", "speed", "min_ttc", "max_drac", "min_pet")  # made, not read
 STATES = ("time", "track", "x", "y", "heading", "speed", "length", "width", "kind", "lane", "recording")
 NEEDED = ("time", "track", "x", "y")  # of STATES; without a heading or a speed they follow from the path
+SIGNALS = ("time", "speed", "yaw_rate")  # what is asked of the channels of a log; speed is needed
 UNITS = {"length": ("m", "ft"), "speed": ("m/s", "km/h", "mph", "ft/s"), "angle": ("rad", "deg"), "time": ("s", "ms")}
 RELEASES = ("argoverse2", "openscenario", "commonroad", "sumo", "telemetry")
 VEHICLES, SECONDS, RATE = (1, 16), (1.0, 60.0), (1.0, 25.0)
 MOST_STEPS = 256  # of a scene
 FRICTION = 0.9  # of a dry road
+LANE_WIDTH = 3.5  # m, of the one lane that a log without positions is put into
 
 
 class RecordingFormat(StrEnum):
@@ -38,11 +41,12 @@ class RecordingFormat(StrEnum):
     ARGOVERSE2 = "argoverse2"  # motion forecasting, Parquet
     COMMONROAD = "commonroad"  # XML
     FCD = "fcd"  # SUMO's floating car data, XML
+    TELEMETRY = "telemetry"  # logs of single vehicles without positions: CSV, Parquet, MF4, CAN messages with a DBC
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Units:
-    """Of the recordings' numbers; a table's alone, the other formats say theirs."""
+    """Of the recordings' numbers; tables and logs alone, the other formats say theirs."""
 
     length: str = "m"
     speed: str = "m/s"
@@ -55,7 +59,7 @@ class Traffic:
     """The traffic of a data set of scenes."""
 
     format: RecordingFormat = RecordingFormat.TABLE
-    columns: tuple[tuple[str, str], ...] = ()  # (one of STATES, the table's column); "": none; not named: the same name
+    columns: tuple[tuple[str, str], ...] = ()  # (one of STATES or SIGNALS, its column); "": none; not named: that name
     units: Units = field(default_factory=Units)
     vehicles: int = 4  # the ego vehicle included
     seconds: float = 8.0
@@ -65,6 +69,7 @@ class Traffic:
     lane_width: float | None = None  # m
     friction: tuple[tuple[str, float], ...] = ()  # value of the weather column, coefficient of friction
     each_track_is_a_driver: bool = False  # asserted by a person where no column names a driver or trip
+    dbc: str | None = None  # of logs of CAN messages: the file that says what they mean
     release: tuple[str, ...] = ("argoverse2", "openscenario", "commonroad", "sumo")
     scenario_files: int = 100  # released scenes that also have files of their own (XML); the tables hold all
     line: int = field(default=0, compare=False)
@@ -109,7 +114,9 @@ def traffic(notes: Notes, settings: Settings) -> Traffic | None:
         except ValueError:
             notes.add("unknown format of the recordings", (*place, "format"),
                       did_you_mean(str(found["format"]), list(RecordingFormat)))
-    _columns(notes, found.get("columns"), (*place, "columns"), said)
+    log = said.get("format") is RecordingFormat.TELEMETRY
+    _columns(notes, found.get("columns"), (*place, "columns"), said, SIGNALS if log else STATES,
+             ("time", "speed") if log else NEEDED)
     _units(notes, found.get("units"), (*place, "units"), said)
     for key, name, (low, high), whole in (
             ("vehicles", "vehicles", VEHICLES, True), ("seconds", "seconds", SECONDS, False),
@@ -130,23 +137,31 @@ def traffic(notes: Notes, settings: Settings) -> Traffic | None:
         else:
             said["each_track_is_a_driver"] = found["eachTrackIsADriver"]
     _release(notes, found.get("release"), (*place, "release"), said)
+    _dbc(notes, found.get("dbc"), (*place, "dbc"), said)
     if len(notes.problems) > before:
         return None
+    if log:
+        said.setdefault("lane_width", LANE_WIDTH)
     block = Traffic(**said)
     if not 3 <= block.steps <= MOST_STEPS:
         notes.add(f"a scene of {block.steps} steps is not between 3 and {MOST_STEPS}", place,
                   "change 'seconds' or 'rate'; steps are their product")
-    if block.format is not RecordingFormat.TABLE and (block.columns or "units" in found):
-        notes.add(f"'columns' and 'units' are for tables; {block.format} has its own", place, "remove them")
+    if block.format not in (RecordingFormat.TABLE, RecordingFormat.TELEMETRY) and (block.columns or "units" in found):
+        notes.add(f"'columns' and 'units' are for tables and logs; {block.format} has its own", place, "remove them")
+    if block.format is RecordingFormat.TELEMETRY and block.vehicles != 1:
+        notes.add("a log without positions tells of one vehicle", (*place, "vehicles"), "write `vehicles: 1`")
+    if block.format is not RecordingFormat.TELEMETRY and block.dbc is not None:
+        notes.add("a DBC file is for logs of CAN messages", (*place, "dbc"), "remove it, or write `format: telemetry`")
     return block if len(notes.problems) == before else None
 
 
-def _columns(notes: Notes, value: Any, place: Any, said: dict[str, Any]) -> None:
+def _columns(notes: Notes, value: Any, place: Any, said: dict[str, Any], known: tuple[str, ...],
+             needed: tuple[str, ...]) -> None:
     if value is None:
         return
-    found = notes.keys(place, value, STATES, "'columns' of the traffic")
+    found = notes.keys(place, value, known, "'columns' of the traffic")
     for key, name in found.items():
-        if name is None and key not in NEEDED:
+        if name is None and key not in needed:
             found[key] = ""
         elif not isinstance(name, str) or not name.strip():
             notes.add(f"the column for {key!r} must be text", (*place, key), "name a column of the recordings")
@@ -182,6 +197,20 @@ def _friction(notes: Notes, value: Any, place: Any, said: dict[str, Any]) -> Non
         elif number is not None:
             pairs.append((key, float(number)))
     said["friction"] = tuple(pairs)
+
+
+def _dbc(notes: Notes, value: Any, place: Any, said: dict[str, Any]) -> None:
+    if value is None:
+        return
+    from synth.contract.load import resolve
+
+    if not isinstance(value, str) or not value.strip():
+        notes.add("'dbc' of the traffic must be the path of a file", place, "write e.g. bus.dbc")
+        return
+    try:
+        said["dbc"] = resolve(value, notes.document.path)
+    except UserError as error:
+        notes.add(error.what, place, error.todo)
 
 
 def _release(notes: Notes, value: Any, place: Any, said: dict[str, Any]) -> None:

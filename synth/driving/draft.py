@@ -10,18 +10,18 @@ import re
 from datetime import UTC, datetime
 from pathlib import Path
 
-from synth.contract.traffic import DERIVED, STATES, RecordingFormat
+from synth.contract.traffic import DERIVED, SIGNALS, STATES, RecordingFormat
 from synth.errors import UserError
 
 _MARKS = {  # of a CSV or Parquet table's columns
     RecordingFormat.NGSIM: {"vehicle_id", "local_x", "local_y"},
     RecordingFormat.ARGOVERSE2: {"track_id", "timestep", "position_x", "position_y", "object_type"}}
 _NAMES = {  # of columns, by what they may be called; the first that is there is proposed
-    "time": ("time", "t", "timestamp", "time_s", "seconds", "frame_time"),
+    "time": ("time", "t", "timestamp", "time_s", "seconds", "frame_time", "sim_time"),
     "track": ("track", "track_id", "trackid", "vehicle", "vehicle_id", "trip", "trip_id", "id", "object_id", "car_id"),
     "x": ("x", "x_m", "pos_x", "position_x", "x_utm", "easting", "xcenter", "local_x"),
     "y": ("y", "y_m", "pos_y", "position_y", "y_utm", "northing", "ycenter", "local_y"),
-    "heading": ("heading", "yaw", "psi", "psi_rad", "orientation", "angle"),
+    "heading": ("heading", "heading_rad", "yaw", "psi", "psi_rad", "orientation", "angle"),
     "speed": ("speed", "v", "velocity", "speed_mps", "speed_kmh", "v_vel"),
     "length": ("length", "vehicle_length", "len"), "width": ("width", "vehicle_width"),
     "kind": ("kind", "type", "class", "vehicle_type", "agent_type", "object_type"),
@@ -51,6 +51,7 @@ def recognises(source: str) -> bool:
 def _format(source: str) -> RecordingFormat | None:
     if re.match(r"[a-z0-9+.-]+://", source, re.IGNORECASE):
         return None
+    from synth.driving.readers.telemetry import BUSES, FRAME
     path = Path(source)
     names = [path.name] if path.is_file() else [p.name for p in sorted(path.rglob("*"))[:2000] if p.is_file()] \
         if path.is_dir() else []
@@ -63,6 +64,8 @@ def _format(source: str) -> RecordingFormat | None:
             head = file.read(4096).lower()
         return RecordingFormat.COMMONROAD if b"<commonroad" in head else \
             RecordingFormat.FCD if b"<fcd-export" in head else None
+    if low and sum(n.endswith((*BUSES, ".dbc")) for n in low) >= 0.5 * len(low) and any(n.endswith(BUSES) for n in low):
+        return RecordingFormat.TELEMETRY
     if not any(n.endswith((".csv", ".parquet", ".txt", ".csv.gz", ".tsv")) for n in low):
         return None
     columns = {c.lower() for c in _columns(source)}
@@ -71,7 +74,10 @@ def _format(source: str) -> RecordingFormat | None:
             return kind
     found = _mapped(list(_columns(source)))
     has_motion = "speed" in found or "heading" in found or "lane" in found
-    return RecordingFormat.TABLE if {"time", "track", "x", "y"} <= set(found) and has_motion else None
+    if {"time", "track", "x", "y"} <= set(found) and has_motion:
+        return RecordingFormat.TABLE
+    log = set(_signals(list(columns)))
+    return RecordingFormat.TELEMETRY if set(FRAME) <= columns or {"time", "speed", "yaw_rate"} <= log else None
 
 
 def _columns(source: str) -> list[str]:
@@ -91,16 +97,31 @@ def _mapped(names: list[str]) -> dict[str, str]:
     return found
 
 
+def _signals(names: list[str]) -> dict[str, str]:
+    """The channel proposed for each of SIGNALS."""
+    low = {name.lower(): name for name in reversed(names)}
+    tries = {"time": _NAMES["time"], "speed": (*_NAMES["speed"], "vehicle_speed", "vehiclespeed"),
+             "yaw_rate": ("yaw_rate", "yawrate", "yaw_velocity")}
+    return {key: next(low[n] for n in named if n in low) for key, named in tries.items() if set(named) & set(low)}
+
+
 def draft(source: str, name: str) -> str:
     """YAML of a contract called ``name`` for the recordings at ``source``; :class:`UserError` if not understood."""
     kind = _format(source)
     if kind is None:
         raise UserError("this does not look like recordings of traffic", where=source,
-                        todo="give a table with time, track, x and y, or NGSIM, highD, Argoverse 2, CommonRoad or FCD")
+                        todo="give a table with time, track, x and y, or NGSIM, highD, Argoverse 2, CommonRoad or FCD, "
+                             "or logs of speed and yaw rate")
     columns: list[str] = []
     block = [f"      format: {kind.value}"]
     entity, weather = None, None
     options: dict[str, str] = {}
+    log = kind is RecordingFormat.TELEMETRY
+    if log:
+        block += _of_log(source)
+        columns.append(_column("folder", "identifier", "direct", "Name of the folder that a log is in; or name a text "
+                               "column of the logs."))
+        entity = "folder"
     if kind is RecordingFormat.TABLE:
         from synth.tabular.source import guess_options, open_source
 
@@ -125,10 +146,10 @@ def draft(source: str, name: str) -> str:
                _column("density", "numeric", "none", "Vehicles per km and lane round the scene.", "number"),
                _column("speed", "numeric", "none", "The ego vehicle's first speed, m/s.", "number"),
                _column("min_ttc", "numeric", "none", "Least time to collision, s, 10 at most.", "number")]
-    block += ["      vehicles: 4", "      seconds: 8",
+    block += [f"      vehicles: {1 if log else 4}", "      seconds: 8",
               "      rate: 5  # Hz of the scenes; no more than the recordings'",
               "      stride: 2",
-              "      # laneWidth: 3.5  # needed where the recordings have no numbers of lanes"]
+              *([] if log else ["      # laneWidth: 3.5  # needed where the recordings have no numbers of lanes"])]
     if entity is None:
         block.append("      eachTrackIsADriver: false  # no driver or trip was found; a run waits until you name the "
                      "column, or assert this")
@@ -152,6 +173,17 @@ def draft(source: str, name: str) -> str:
         f"      - {{property: synthesis.conditions, value: {json.dumps(conditions)}}}", "", "customProperties:",
         "  - {property: synthesis.domain, value: driving}", "  - property: synthesis.traffic", "    value:", *block]
     return "\n".join(lines) + "\n"
+
+
+def _of_log(source: str) -> list[str]:
+    """What is known of the channels of logs."""
+    found = {}
+    if Path(source).suffix.lower() in (".csv", ".parquet"):
+        found = _signals(_columns(source))
+    lines = ["      columns:  # confirm: the channels that hold them; yaw_rate: null if there is none"]
+    lines += [f"        {key}: {json.dumps(found.get(key, key))}" for key in SIGNALS]
+    return [*lines, "      units: {speed: m/s, angle: rad, time: s}  # confirm; yaw rates are angles a second",
+            "      # dbc: bus.dbc  # needed for logs of CAN messages"]
 
 
 def _column(name: str, role: str, privacy: str, description: str = "", kind: str = "string") -> str:

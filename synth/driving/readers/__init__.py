@@ -12,7 +12,7 @@ from synth.progress import Progress
 
 _MODULES = {RecordingFormat.TABLE: "table", RecordingFormat.NGSIM: "ngsim", RecordingFormat.LEVELX: "levelx",
             RecordingFormat.ARGOVERSE2: "argoverse2", RecordingFormat.COMMONROAD: "commonroad",
-            RecordingFormat.FCD: "fcd"}
+            RecordingFormat.FCD: "fcd", RecordingFormat.TELEMETRY: "drives"}
 
 
 def read(contract: Contract, progress: Progress) -> Recorded:

@@ -22,6 +22,7 @@ from synth.errors import UserError
 
 HOLD, TICK = 1.0, 1e-6  # s; what clocks of computers since 1970 can tell apart as floats
 LOGS = (".asc", ".blf", ".log", ".trc")  # of CAN messages, as python-can reads them
+BUSES = (".mf4", ".mdf", *LOGS)  # suffixes that nothing but logs of vehicles have
 FRAME = ("time", "id", "data")  # columns of a CSV of CAN messages; data is hexadecimal
 FITS = 0.5  # share of the messages with a known number that must have the length that the DBC says
 _HEX = set("0123456789abcdefABCDEF")
@@ -35,7 +36,12 @@ class Telemetry:
 
     table: pd.DataFrame
     units: Mapping[str, str]
+    every: Mapping[str, float]  # channel -> median seconds from one value to the next
     refused: Counter[str] = field(default_factory=Counter)  # messages or channels, by reason
+
+
+class Misfit(UserError):
+    """What was said of the log is wrong, not the log: other logs will not fit it either."""
 
 
 def read_telemetry(source: str, *, rate: float = 10.0, dbc: str | None = None, time: str = "time") -> Telemetry:
@@ -183,25 +189,25 @@ def _decoded(frames: Frames, dbc: str | None, source: str, rate: float) -> Telem
 
 def _needed(dbc: str | None, source: str) -> None:
     if dbc is None:
-        raise UserError("a log of CAN messages needs a DBC file that says what they mean", where=source,
-                        todo="name it with `dbc`")
+        raise Misfit("a log of CAN messages needs a DBC file that says what they mean", where=source,
+                     todo="name it with `dbc`")
 
 
 def _database(dbc: str) -> Any:
     from cantools import database
 
     if not Path(dbc).is_file():
-        raise UserError("there is no such DBC file", where=dbc, todo="check its location")
+        raise Misfit("there is no such DBC file", where=dbc, todo="check its location")
     try:
         return database.load_file(dbc, strict=True)
     except Exception:  # a library's text may quote the file
-        raise UserError("the DBC file cannot be read, or its signals overlap", where=dbc,
+        raise Misfit("the DBC file cannot be read, or its signals overlap", where=dbc,
                         todo="open it in an editor for DBC files") from None
 
 
-def _misfit(dbc: str, what: str) -> UserError:
-    return UserError(f"the DBC does not fit the log: {what}", where=dbc,
-                     todo="name the DBC of the bus and the vehicle that the log is from")
+def _misfit(dbc: str, what: str) -> Misfit:
+    return Misfit(f"the DBC does not fit the log: {what}", where=dbc,
+                  todo="name the DBC of the bus and the vehicle that the log is from")
 
 
 def _at(found: Mapping[str, tuple[NDArray[np.float64], NDArray[np.float64]]], units: Mapping[str, str],
@@ -215,11 +221,13 @@ def _at(found: Mapping[str, tuple[NDArray[np.float64], NDArray[np.float64]]], un
     if not steps < 1e8:
         raise UserError("the log's times span years", where=source, todo="times must be seconds")
     grid = np.arange(int(steps) + 1) / rate
-    columns = {"time": grid}
+    columns, every = {"time": grid}, {}
     for name, (t, v) in found.items():
         order = np.argsort(t, kind="stable")
         moments, values = t[order] - first, v[order]
+        every[name] = float(np.median(np.diff(moments))) if len(moments) > 1 else np.inf
         at = np.searchsorted(moments, grid + TICK, side="right") - 1
         fresh = (at >= 0) & (grid - moments[np.maximum(at, 0)] <= HOLD + TICK)
         columns[name] = np.where(fresh & np.isfinite(values[np.maximum(at, 0)]), values[np.maximum(at, 0)], np.nan)
-    return Telemetry(table=pd.DataFrame(columns), units={n: units.get(n, "") for n in found}, refused=refused)
+    return Telemetry(table=pd.DataFrame(columns), units={n: units.get(n, "") for n in found}, every=every,
+                     refused=refused)

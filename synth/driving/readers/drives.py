@@ -1,0 +1,149 @@
+"""Drives of single vehicles from logs without positions: where a vehicle goes follows from its speed and yaw rate.
+
+A log is a recording with one track. Its way is dead-reckoned, and what bends over a long way (the road, drift of the
+sensor) is taken out by running means over :data:`ROAD` metres, so that what is left is how the vehicle moves along its
+road and within it; the road is straight then, and which lane it was is not known. Without a yaw rate the vehicle keeps
+to the middle.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+from synth.contract.odcs import did_you_mean
+from synth.contract.traffic import Traffic
+from synth.driving.readers.base import Recorded, files, gathered, text
+from synth.driving.readers.table import FACTORS
+from synth.driving.readers.telemetry import BUSES, Misfit, Telemetry, read_telemetry
+from synth.errors import UserError
+from synth.progress import Progress
+
+SUFFIXES = (".csv", ".parquet", *BUSES)
+ROAD, STEP = 800.0, 2.0  # m; a change of lane within 90 m keeps four fifths of its way
+FINER = 2.0  # how many values a step of a scene is made of
+FASTEST, TURNING, SIDEWAYS = 75.0, 2.0, 15.0  # m/s, rad/s, m/s^2: hardly anybody does more
+NAMES = {"km/h": ("km/h", "kmh", "kph", "kmph", "km/hr"), "m/s": ("m/s", "mps", "m/sec"), "mph": ("mph", "mi/h"),
+         "ft/s": ("ft/s", "fps"), "deg": ("deg/s", "°/s", "dps", "degree/s"), "rad": ("rad/s", "rps")}
+
+
+def read(source: str, options: Iterable[tuple[str, str]], block: Traffic, wanted: list[str], progress: Progress
+         ) -> Recorded:
+    """See :data:`synth.driving.readers.base.Reader`. About a drive: recording, folder, and texts of a table's columns
+    that are the same in all its rows, such as a driver."""
+    refused: Counter[str] = Counter()
+    parts: list[tuple[pd.DataFrame, pd.DataFrame]] = []
+    found, last = files(source, SUFFIXES), None
+    with progress.step("read the logs", len(found)) as step:
+        for number, path in enumerate(found):
+            try:
+                log = read_telemetry(str(path), rate=FINER * block.rate, dbc=block.dbc, time=block.column("time"))
+                states = _states(log, block, refused, str(path))
+            except Misfit:
+                raise
+            except UserError as error:
+                refused["damaged"] += 1
+                last = error
+            else:
+                if states is not None:
+                    parts.append((states, _about(path, len(states), wanted)))
+            step.update(number + 1)
+    if not parts and last is not None:
+        raise last
+    return gathered([(s.assign(recording=pd.Categorical([str(n)] * len(s)), track=pd.Categorical(["ego"] * len(s))), a)
+                     for n, (s, a) in enumerate(parts)], refused)
+
+
+def _states(log: Telemetry, block: Traffic, refused: Counter[str], where: str) -> pd.DataFrame | None:
+    """Time, x, y, heading and speed of one log; ``None`` if its values come more slowly than the contract's rate."""
+    name, turn = block.column("speed"), dict(block.columns).get("yaw_rate", "yaw_rate")
+    _known(name, log, where)
+    turns = bool(turn) and (turn in log.table or "yaw_rate" in dict(block.columns))
+    if turns:
+        _known(turn, log, where)
+    _fitting(log.units.get(name, ""), block.units.speed, "speeds", "speed", where)
+    _fitting(log.units.get(turn, "") if turns else "", block.units.angle, "yaw rates", "angle", where)
+    if max(log.every[name], log.every[turn] if turns else 0.0) > 1.05 / block.rate:
+        refused["slower_than_rate"] += 1
+        return None
+    speed = log.table[name].to_numpy(np.float64) * FACTORS[block.units.speed]
+    rate = log.table[turn].to_numpy(np.float64) * FACTORS[block.units.angle] if turns else np.zeros(len(speed))
+    _likely(speed, rate, where)
+    there = np.isfinite(speed) & np.isfinite(rate)
+    dt = float(log.table["time"].iloc[1]) if len(log.table) > 1 else 1.0
+    parts = [_driven(log.table["time"].to_numpy(np.float64)[run], speed[run], rate[run], dt)
+             for run in np.split(np.arange(len(speed)), np.flatnonzero(np.diff(there.astype(int))) + 1)
+             if len(run) > 2 and there[run[0]]]
+    return pd.concat(parts, ignore_index=True) if parts else None
+
+
+def _driven(time: NDArray[np.float64], speed: NDArray[np.float64], rate: NDArray[np.float64], dt: float
+            ) -> pd.DataFrame:
+    """The way of one stretch without silence."""
+    angle = np.r_[0.0, np.cumsum((rate[1:] + rate[:-1]) / 2)] * dt
+    way = np.r_[0.0, np.cumsum((speed[1:] + speed[:-1]) / 2)] * dt
+    heading = angle - _road(way, angle)
+    across = np.r_[0.0, np.cumsum(((speed * np.sin(heading))[1:] + (speed * np.sin(heading))[:-1]) / 2)] * dt
+    ahead = speed * np.cos(heading)
+    return pd.DataFrame({
+        "time": time, "x": np.r_[0.0, np.cumsum((ahead[1:] + ahead[:-1]) / 2)] * dt,
+        "y": across - _road(way, across), "heading": heading, "speed": speed})
+
+
+def _road(way: NDArray[np.float64], values: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Running mean over a way in m of a straight line's rest, and the line: nothing bends towards the ends."""
+    grid = np.arange(0.0, way[-1] + STEP, STEP)
+    even = np.interp(grid, way, values)
+    line = np.polyval(np.polyfit(grid, even, 1), grid) if len(grid) > 2 else even
+    total = np.r_[0.0, np.cumsum(even - line)]
+    at, over = np.arange(len(grid)), round(ROAD / STEP / 2)
+    low, high = np.maximum(at - over, 0), np.minimum(at + over, len(grid) - 1)
+    found: NDArray[np.float64] = np.interp(way, grid, line + (total[high + 1] - total[low]) / (high + 1 - low))
+    return found
+
+
+def _about(path: Path, rows: int, wanted: list[str]) -> pd.DataFrame:
+    about = {"recording": path.name, "folder": path.parent.name}
+    rest = [name for name in wanted if name not in about]
+    if rest and path.suffix.lower() in (".csv", ".parquet"):
+        table = pd.read_parquet(path) if path.suffix.lower() == ".parquet" else pd.read_csv(path)
+        for name in rest:
+            said = list(text(table[name]).dropna().unique()) if name in table else []
+            if len(said) == 1:
+                about[name] = said[0]
+    return pd.DataFrame({name: pd.Categorical([value] * rows) for name, value in about.items()})
+
+
+def _known(name: str, log: Telemetry, where: str) -> None:
+    if name not in log.table:
+        raise UserError(f"the log has no channel {name!r}", where=where,
+                        todo=f"name it under `columns` of synthesis.traffic; "
+                             f"{did_you_mean(name, [str(c) for c in log.table if c != 'time'])}")
+
+
+def _fitting(told: str, said: str, what: str, key: str, where: str) -> None:
+    """The log tells its units, and they are not the contract's."""
+    meant = next((unit for unit, names in NAMES.items() if told.strip().lower() in names), said)
+    if meant != said:
+        raise Misfit(f"the log says that its {what} are in {told.strip()}", where=where,
+                     todo=f"say `units: {{{key}: {meant}}}` under synthesis.traffic")
+
+
+def _likely(speed: NDArray[np.float64], rate: NDArray[np.float64], where: str) -> None:
+    known = np.isfinite(speed) & np.isfinite(rate)
+    if not known.any():
+        return
+    if float(np.quantile(np.abs(speed[known]), 0.99)) > FASTEST:
+        raise Misfit("the speeds are more than vehicles drive", where=where,
+                     todo="say `units: {speed: km/h}` under synthesis.traffic if they are")
+    sideways = np.abs(speed * rate)[known]
+    if float(np.quantile(np.abs(rate[known]), 0.99)) > TURNING or float(np.quantile(sideways, 0.99)) > SIDEWAYS:
+        raise Misfit("the yaw rates are more than vehicles turn", where=where,
+                     todo="say `units: {angle: deg}` under synthesis.traffic if they are degrees a second")
+
+
