@@ -1,6 +1,6 @@
 """The rival of the image benchmark: a small class-conditional diffusion model out of MONAI's parts.
 
-Denoising diffusion (Ho et al. 2020) with MONAI's ``DiffusionModelUNet``, an average of the weights, and 50
+Denoising diffusion (Ho et al. 2020) with MONAI's ``DiffusionModelUNet``, an average of the weights, and 25
 deterministic steps (DDIM, Song et al. 2021) to draw. It trains for a given number of seconds, like everybody else.
 """
 
@@ -16,7 +16,7 @@ from monai.networks.schedulers import DDIMScheduler, DDPMScheduler
 
 from synth.gan.clock import work
 
-BATCH, STEPS, DRAWING_STEPS = 64, 1000, 50
+BATCH, STEPS, DRAWING_STEPS = 64, 1000, 25
 
 
 class Diffusion:

@@ -8,7 +8,8 @@ A model trains on train for ``--seconds`` (on a processor: CPU seconds of a thre
 nobody steps), draws as many images as train has, with train's labels, and the
 gates' own measures look at them: distance in two feature spaces over the real-against-real floor, coverage over its
 floor, and a classifier that learned from the synthetic images alone and is asked about holdout. Rows go into a
-JSONL file as they finish; what is there is not done again. ``--report`` writes the page from the rows alone.
+JSONL file as they finish; what is there is not done again. ``--report`` writes the page from the rows alone. A
+model may have options: ``medical/r3:adversarial.batch=16``.
 """
 
 from __future__ import annotations
@@ -76,9 +77,11 @@ def train_and_draw(model: str, evidence: ImageEvidence, seconds: float, seed: in
         return replace(train, pixels=as_stored(made), entities=np.arange(len(train))), cost
     from synth.medical.model import ImageModel
 
+    recipe, _, said = model.partition(":")
+    options = tuple((name, float(value)) for name, value in (part.split("=") for part in said.split("+") if part))
     generator = ImageModel.fit(
         train, evidence.schema, pixels=evidence.pixels, target="label", seed=seed, device=device, progress=Silent(),
-        training=Training(recipe=model, effort=100.0, options=(("seconds", seconds),)))
+        training=Training(recipe=recipe, effort=100.0, options=(("seconds", seconds), *options)))
     cost = {"train_s": time.monotonic() - start, "cpu_s": time.process_time() - used,
             "steps": sum(p["steps"] for p in generator.history["phases"]),
             "parameters": generator.history.get("parameters")}
