@@ -27,7 +27,7 @@ from synth.tabular.numbers import Interval, NumberCodec
 from synth.tabular.players import Network, build_network, build_players
 from synth.tabular.schema import TableSchema
 
-FORMAT = 2  # of the saved folder
+FORMAT = 3  # of the saved folder
 BATCH = 16_384  # rows drawn at once
 WEIGHTS, DESCRIPTION = "generator.safetensors", "model.json"
 

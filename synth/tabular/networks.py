@@ -13,6 +13,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from synth.tabular.codec import Token
+from synth.tabular.embeddings import CellEmbedding
 from synth.tabular.rows import gumbel, offsets, pick, waves
 
 FLIPPED = 0.2  # share of a member's first units that start with the other sign
@@ -64,15 +65,7 @@ class ConditionalGenerator(nn.Module):
         count, e = len(self.tokens), embedding
         self.starts = offsets(self.tokens)
         self.register_buffer("shift", torch.tensor(self.starts[:-1]), persistent=False)
-        table = torch.randn(self.starts[-1], e)
-        for j, token in enumerate(self.tokens):
-            wave = waves(token.positions, min(e, 6))
-            if wave.abs().sum() > 0:
-                rows = slice(self.starts[j], self.starts[j + 1])
-                table[rows] *= 0.3
-                table[rows, :wave.shape[1]] += wave
-        self.table = nn.Parameter(table)
-        self.slope = nn.Parameter(torch.zeros_like(table))  # how an embedding changes across its bin
+        self.cells = CellEmbedding(self.tokens, e, smooth)
         self.before = nn.ParameterList([torch.randn(hidden, j * e) / max(1, j * e) ** 0.5 for j in range(count)])
         self.after = nn.ParameterList([torch.zeros(hidden, (count - j - 1) * e) for j in range(count)])
         self.flags = nn.ParameterList([torch.zeros(hidden, count) for _ in range(count)])
@@ -101,15 +94,6 @@ class ConditionalGenerator(nn.Module):
         first = sum(weight.numel() for weight in self.before)
         heads = sum(token.size for token in self.tokens) * self.inner_width
         return float(first + sum(p.numel() for p in self.inner.parameters()) + heads)
-
-    def _embed(self, cells_bt: Tensor) -> Tensor:
-        return self._embed_at(cells_bt, self.shift)
-
-    def _embed_at(self, cells: Tensor, start: Tensor | int) -> Tensor:
-        """Embeddings of cells: that of the token, plus, inside a bin, how far along the bin the value lies."""
-        tokens = cells.long()
-        along = 2 * (cells - tokens) - 1
-        return F.embedding(tokens + start, self.table) + along[..., None] * F.embedding(tokens + start, self.slope)
 
     def _place(self, j: int, logits: Tensor, tokens_b: Tensor, rng: torch.Generator | None) -> Tensor:
         """Place [B] in [0, 1) inside the drawn token: .5, or for a bin by a density that meets its neighbours'.
@@ -143,7 +127,7 @@ class ConditionalGenerator(nn.Module):
         """Dropout of a step, for both layers. All tokens share it: drawing one each took a third of a step."""
         if not self.training or not self.dropout:
             return None
-        keep, device = 1 - self.dropout, self.table.device
+        keep, device = 1 - self.dropout, self.shift.device
         first, inner = ((torch.rand(rows, width, device=device) < keep) / keep
                         for width in (self.bias.shape[1], self.inner_width))
         return first, inner
@@ -196,7 +180,8 @@ class ConditionalGenerator(nn.Module):
 
     def losses(self, cells_bt: Tensor) -> Tensor:
         """Negative log-likelihood [B, T] in nats of the tokens of cells, in prefix mode."""
-        flat, tokens_bt, masks = self._embed(cells_bt).flatten(1), cells_bt.long(), self._masks(len(cells_bt))
+        flat, tokens_bt = self.cells(cells_bt, self.shift).flatten(1), cells_bt.long()
+        masks = self._masks(len(cells_bt))
         out = []
         for j in range(len(self.tokens)):
             logits = self._logits(j, self._first(j, flat[:, : j * self.embedding_size]), tokens_bt, masks)
@@ -208,7 +193,8 @@ class ConditionalGenerator(nn.Module):
 
         Rows with ``chain_b`` also know every token before the predicted one; the others know the given ones alone.
         """
-        embedded, tokens_bt, masks = self._embed(cells_bt), cells_bt.long(), self._masks(len(cells_bt))
+        embedded, tokens_bt = self.cells(cells_bt, self.shift), cells_bt.long()
+        masks = self._masks(len(cells_bt))
         out = []
         for j, token in enumerate(self.tokens):
             visible = given_bt.clone()
@@ -226,15 +212,16 @@ class ConditionalGenerator(nn.Module):
 
     def relaxed(self, rows: int, temperature: float) -> Tensor:
         """Differentiable one-hot rows [B, D] from the unconditional law."""
-        prefix, masks = self.table.new_zeros(rows, 0), self._masks(rows)
-        chosen, hard = [], torch.zeros(rows, len(self.tokens), dtype=torch.long, device=self.table.device)
+        table, slope = self.cells.tables()
+        prefix, masks = table.new_zeros(rows, 0), self._masks(rows)
+        chosen, hard = [], torch.zeros(rows, len(self.tokens), dtype=torch.long, device=table.device)
         for j in range(len(self.tokens)):
             logits = self._logits(j, self._first(j, prefix), hard, masks)
             pick = gumbel(logits, temperature)
             hard[:, j] = pick.detach().argmax(1)
             rows_of_j = slice(self.starts[j], self.starts[j + 1])
             along = 2 * self._place(j, logits.detach(), hard[:, j], None)[:, None] - 1
-            prefix = torch.cat([prefix, pick @ self.table[rows_of_j] + along * (pick @ self.slope[rows_of_j])], 1)
+            prefix = torch.cat([prefix, pick @ table[rows_of_j] + along * (pick @ slope[rows_of_j])], 1)
             chosen.append(pick)
         return torch.cat(chosen, 1)
 
@@ -246,8 +233,9 @@ class ConditionalGenerator(nn.Module):
         mean probability over the rows drawn is that share: marginals are projected while sampling.
         """
         e, count = self.embedding_size, len(self.tokens)
-        flat = self.table.new_zeros(rows, count * e)
-        out, masks = self.table.new_zeros(rows, count), self._masks(rows)
+        tables = self.cells.tables()
+        flat = self.bias.new_zeros(rows, count * e)
+        out, masks = self.bias.new_zeros(rows, count), self._masks(rows)
         for j in range(count):
             logits = self._logits(j, self._first(j, flat[:, : j * e]), out, masks)
             if shares is not None:
@@ -259,7 +247,7 @@ class ConditionalGenerator(nn.Module):
                 logits = logits + move
             drawn = pick(logits, rng)
             out[:, j] = drawn + self._place(j, logits, drawn, rng)
-            flat[:, j * e:(j + 1) * e] = self._embed_at(out[:, j], self.starts[j])
+            flat[:, j * e:(j + 1) * e] = self.cells(out[:, j], self.starts[j], tables)
         return out
 
     @torch.no_grad()
@@ -273,7 +261,8 @@ class ConditionalGenerator(nn.Module):
         """
         out, seen = known_bt.clone(), given_bt.clone()
         out[~seen] = 0
-        known = self._embed(out) * seen[:, :, None]
+        tables = self.cells.tables()
+        known = self.cells(out, self.shift, tables) * seen[:, :, None]
         allowed = allowed or {}
         first = sorted(allowed)
         for j in first + [j for j in range(len(self.tokens)) if j not in first]:
@@ -288,5 +277,5 @@ class ConditionalGenerator(nn.Module):
             drawn = pick(logits, rng)
             out[:, j] = torch.where(seen[:, j], out[:, j], drawn + self._place(j, logits, drawn, rng))
             seen[:, j] = True
-            known[:, j] = self._embed_at(out[:, j], self.starts[j])
+            known[:, j] = self.cells(out[:, j], self.starts[j], tables)
         return out
