@@ -89,7 +89,7 @@ def test_a_changed_rate_leaves_the_tolerance() -> None:
             group["lr"] *= 1.1
 
     with mock.patch.object(Trainer, "_rates", faster):
-        assert "control.moved.generator" in changed("tabular/likelihood")
+        assert "likelihood.moved.generator" in changed("tabular/likelihood")
 
 
 def test_a_changed_schedule_or_a_missing_figure_is_a_difference() -> None:
