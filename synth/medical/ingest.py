@@ -67,7 +67,9 @@ def ingest(contract: Contract, out: Path, *, progress: Progress) -> dict[str, An
     with progress.step("look for images that occur twice", 1):
         groups = duplicates.groups(stored)
     patients = np.unique(np.array(listing.patients(), dtype=object).astype(str), return_inverse=True)[1]
-    merged = duplicates.merge(patients.astype(np.int64), groups)
+    # under a budget a patient is who the contract says: whom they are put together with must not hang on others
+    merged = patients.astype(np.int64) if contract.budget is not None else duplicates.merge(
+        patients.astype(np.int64), groups)
     if problems := blurred(contract, merged, patients):
         raise Problems(problems)
     with listing.source([f"p{m}" for m in merged]) as table:

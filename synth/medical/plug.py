@@ -75,6 +75,23 @@ class MedicalPlug(RecordsPlug):
     def read(self, stored: StoredImages, rows: NDArray[np.bool_]) -> Images:
         return stored.images(rows)
 
+    def fit(self, contract: Contract, ingested: Path, split: Path, out: Path, *, seed: int, device: str,
+            progress: Progress) -> dict[str, Any]:
+        """Train on train alone; with a budget, on what was measured of it with noise."""
+        if contract.budget is not None:
+            from synth.medical.private import road
+
+            return road.fit(contract, ingested, split, out, seed=seed, device=device, progress=progress)
+        return super().fit(contract, ingested, split, out, seed=seed, device=device, progress=progress)
+
+    def rows_to_release(self, stored: StoredImages, fitted: Path) -> int:
+        """As many as train, or as the noisy count of them where a budget hides whether somebody is in it."""
+        from synth.medical.private import road
+
+        if (fitted / road.COUNT).is_file():
+            return road.released_images(fitted)
+        return super().rows_to_release(stored, fitted)
+
     def train(self, records: Images, stored: StoredImages, contract: Contract, out: Path, *, seed: int, device: str,
               progress: Progress) -> ImageGenerator:
         from synth.medical.generator import ImageGenerator

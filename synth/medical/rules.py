@@ -59,12 +59,14 @@ def refuse(contract: Contract) -> list[UserError]:
     for network in pixels.networks:
         if (error := network.problem()) is not None:
             found.append(UserError(error.what, where=f"{contract.path}:{network.line}", todo=error.todo))
-    return found + _training(contract) + refuse_table(replace(contract, training=Training()))
+    return found + _training(contract) + refuse_table(replace(contract, training=Training()), keeps_budgets=True)
 
 
 def _training(contract: Contract) -> list[UserError]:
     """A recipe that there is not, or that cannot make these images."""
     found = []
+    if contract.budget is not None:
+        return _budgeted(contract)
     if (contract.training.recipe, contract.training.options) != (RECIPES[contract.domain], ()):
         from synth.medical.recipes import named  # imports torch
         from synth.medical.shape import ImageShape
@@ -76,6 +78,23 @@ def _training(contract: Contract) -> list[UserError]:
             named(contract.training, shape)
         except UserError as error:
             found.append(UserError(error.what, where=at_line(contract, contract.training.line), todo=error.todo))
+    return found
+
+
+def _budgeted(contract: Contract) -> list[UserError]:
+    """What cannot be trained under a budget."""
+    from synth.medical.private.plan import of
+
+    assert contract.pixels is not None
+    found = []
+    try:
+        of(contract.training)
+    except UserError as error:
+        found.append(UserError(error.what, where=at_line(contract, contract.training.line), todo=error.todo))
+    if len(contract.pixels.size) != 2:
+        found.append(UserError("volumes are not trained under a privacy budget",
+                               where=f"{contract.path}:{contract.pixels.line}",
+                               todo="give slices of them as images, or remove `synthesis.budget`"))
     return found
 
 

@@ -141,11 +141,15 @@ class RecordsPlug(ABC):
                  progress: Progress) -> dict[str, Any]:
         """Draw ``contract.rows`` records (default: as many as train): working form, and the files to publish."""
         generator, stored = self.load(fitted / "model"), self.stored(ingested, split)
-        rows = contract.rows or int(stored.rows_of("train").sum())
+        rows = contract.rows or self.rows_to_release(stored, fitted)
         records = generator.draw(rows, seed=derive(seed, "rows"), progress=progress)
         self.keep(out / "synthetic", records, generator, stored.schema)
         files = self.write(records, generator, stored.schema, contract, out / "data", seed=seed, progress=progress)
         return {"rows": rows, "shards": 1, "files": files}
+
+    def rows_to_release(self, stored: Any, fitted: Path) -> int:
+        """How many records a contract that does not say gets: as many as train."""
+        return int(stored.rows_of("train").sum())
 
     def seen(self, contract: Contract, ingested: Path, split: Path, fitted: Path, generated: Path, *,
              seed: int) -> dict[str, Any]:

@@ -143,7 +143,7 @@ def refuse(contract: Contract, *, keeps_budgets: bool = False) -> list[UserError
     if contract.budget is not None and keeps_budgets:
         found += undeclared(contract)
     elif contract.budget is not None:
-        found.append(UserError("the contract asks for a differential-privacy budget, which only plain tables keep",
+        found.append(UserError("the contract asks for a differential-privacy budget, which this domain does not keep",
                                where=at_line(contract, contract.budget.line),
                                todo="remove `synthesis.budget`; the leakage gate measures instead"))
     if (contract.training.recipe, contract.training.options) != (Training().recipe, ()):

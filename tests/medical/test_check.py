@@ -87,7 +87,12 @@ def test_flips_where_a_column_holds_the_side(folder):
 @pytest.mark.parametrize(("changed", "what"), [
     ({"more": {"training": {"recipe": "medical/nothing"}}}, "recipe"),
     ({"channels": 3, "release": "nifti"}, "NIfTI files here hold one channel"),
-    ({"more": {"budget": {"epsilon": 3, "delta": 1e-6, "unit": "row"}}}, "differential-privacy budget")])
+    ({"more": {"budget": {"epsilon": 3, "delta": 1e-6, "unit": "row"}}}, "does not declare its values"),
+    ({"more": {"budget": {"epsilon": 3, "delta": 1e-6, "unit": "row"}, "training": {"recipe": "medical/cgan"}}},
+     "reads images without noise"),
+    ({"more": {"budget": {"epsilon": 3, "delta": 1e-6, "unit": "row"}}, "size": [16, 16, 16],
+      "release": "nifti"},
+     "volumes are not trained")])
 def test_what_could_not_be_trained_or_released_is_said_first(folder, changed, what):
     assert what in texts(examine(patterned(pngs(folder), **changed)).problems)
 

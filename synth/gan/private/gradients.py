@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Protocol
 
 import numpy as np
 import torch
@@ -55,15 +56,25 @@ class Plan:
         return cls(rate=rate, steps=steps, multiplier=high, norm=norm)
 
 
+class Rows(Protocol):
+    """Private rows, looked up by place: a tensor [N, ...], or what reads them when they are asked for."""
+
+    def __getitem__(self, place: Tensor, /) -> Tensor:
+        """The rows [n, ...] at places [n]."""
+
+
 class PrivateGradients:
     """Noisy gradients of ``loss`` over ``rows`` [N, ...]; ``units`` says whose each row is.
+
+    ``expected``: what sums are divided by, where even the number of units is private; by default what the plan's rate
+    takes of them.
 
     The plan is spent when this is built, so that a training that is cut short has cost what the whole would have;
     after its last step there are no more. :class:`UserError` where the budget does not hold the plan.
     """
 
-    def __init__(self, module: nn.Module, loss: Loss, rows: Tensor, units: np.ndarray, plan: Plan, account: Account, *,
-                 name: str = "training", done: int = 0) -> None:
+    def __init__(self, module: nn.Module, loss: Loss, rows: Rows, units: np.ndarray, plan: Plan, account: Account, *,
+                 name: str = "training", done: int = 0, expected: float | None = None) -> None:
         mixing = sorted({type(m).__name__ for m in module.modules() if isinstance(m, nn.modules.batchnorm._BatchNorm)})
         if mixing:
             raise UserError(f"{mixing[0]} mixes the rows of a batch, so no row's share of a gradient can be bounded",
@@ -74,6 +85,7 @@ class PrivateGradients:
         _, owner = np.unique(units, return_inverse=True)
         self.owner = torch.from_numpy(owner.reshape(-1))
         self.count = int(self.owner.max()) + 1
+        self.expected = plan.rate * self.count if expected is None else expected
 
     def step(self, *context: Tensor) -> dict[str, Tensor]:
         """The gradients of one step, by parameter name; ``context`` goes to the loss as it is."""
@@ -85,8 +97,7 @@ class PrivateGradients:
         index = torch.nonzero(chosen[self.owner]).squeeze(1)
         total = self.clipped_sum(index, *context)
         scale = self.plan.multiplier * self.plan.norm
-        expected = self.plan.rate * self.count
-        return {name: (value + scale * torch.from_numpy(noise.normal(tuple(value.shape))).to(value.dtype)) / expected
+        return {name: (value + scale * torch.from_numpy(noise.normal(tuple(value.shape))).to(value)) / self.expected
                 for name, value in total.items()}
 
     def clipped_sum(self, index: Tensor, *context: Tensor) -> dict[str, Tensor]:
