@@ -213,10 +213,14 @@ def test_an_image_without_a_patient(folder, out):
         contract(folder, columns, manifest="list.csv", more=K), out)
 
 
-def test_without_patients_each_file_is_one_and_the_record_says_so(folder, out):
-    record = run(contract(pngs(folder), {"file": IDENTIFIER, "label": LABEL}, entity=None, eachFileIsAPatient=True,
-                          pattern="{label}/*.png", more=K), out)
+def test_without_patients_each_file_is_one_and_record_and_report_say_so(folder, out):
+    from validators.report.context import source
+
+    asserted = contract(pngs(folder), {"file": IDENTIFIER, "label": LABEL}, entity=None, eachFileIsAPatient=True,
+                        pattern="{label}/*.png", more=K)
+    record = run(asserted, out)
     assert record["each_file_is_a_patient"] is True and record["entities"] == record["images"] == 24
+    assert "every file is a patient" in source(asserted, record, [])["unit_of_privacy"]
 
 
 def test_mixed_modalities_need_a_word(folder, out):
