@@ -36,7 +36,6 @@ FAR = 1e6
 KEEPING, CATCHING = 0.9, 0.4  # 1/s: back to the path, back to the profile's speed
 LEAST, MOST = 3.0, 2.0  # m/s^2: no profile asks for more braking, or more acceleration
 PEAK = 0.95  # share of its hardest braking that a vehicle keeps up while it brakes
-OWN_AHEAD = 2 * SEEN  # where the leader's facts begin (lanes: right, own, left)
 
 
 def features(states: Tensor, used: Tensor, facts: Facts, schedule: Tensor) -> Tensor:

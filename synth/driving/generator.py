@@ -13,10 +13,11 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from synth.contract import Contract
-from synth.driving.header import NEAREST, Header
+from synth.driving.header import Header
 from synth.driving.labels import NEAR_MISS
 from synth.driving.roles import cast, nearest_first
 from synth.driving.scenes import MANOEUVRE, Scenes
+from synth.driving.staging import NEAREST, realise
 from synth.progress import Progress, Silent
 from synth.records.conditions import Conditioning
 from synth.seeds import derive
@@ -79,7 +80,7 @@ class SceneGenerator:
             base, scenes=len(scenes), effort=effort), seed=derive(seed, "header"), device=device, progress=progress,
             checkpoint=checkpoints / "header", k=contract.k)
         frame = pd.concat([scenes.table[schema.names].reset_index(drop=True), header.describe(scenes)], axis=1)
-        plan = _as_recorded(header.realise(frame, _friction(scenes.table, friction), asked), scenes)
+        plan = _as_recorded(realise(header, frame, _friction(scenes.table, friction), asked), scenes)
         recipe = recipes.resolve(base, scenes=len(scenes), effort=effort)
         drivers = DriverModel.fit(scenes.states, plan, classes, scenes.entities, scenes.shape, recipe,
                                   seed=derive(seed, "drivers"), device=device, progress=progress,
@@ -99,7 +100,7 @@ class SceneGenerator:
     def drive(self, frame: pd.DataFrame, *, seed: int, progress: Progress | None = None) -> Scenes:
         """A scene for each row of a frame with the listing's and the header's columns."""
         table = frame[self.listing.names].reset_index(drop=True)
-        plan = self.header.realise(frame, _friction(table, self.friction), self.conditioning.encode(table))
+        plan = realise(self.header, frame, _friction(table, self.friction), self.conditioning.encode(table))
         states = self.drivers.drive(plan, seed=seed, progress=progress or Silent())
         made = Scenes(states=states, present=plan.present, sizes=plan.sizes, kinds=plan.kinds, road=plan.road,
                       table=table, entities=np.arange(len(table), dtype=np.int64), shape=self.header.shape)
@@ -117,8 +118,8 @@ class SceneGenerator:
     def _plan(self, scenes: Scenes) -> Plan:
         table = scenes.table[self.listing.names].reset_index(drop=True)
         frame = pd.concat([table, self.header.describe(scenes)], axis=1)
-        return _as_recorded(self.header.realise(frame, _friction(table, self.friction),
-                                                self.conditioning.encode(table)), scenes)
+        return _as_recorded(realise(self.header, frame, _friction(table, self.friction),
+                                    self.conditioning.encode(table)), scenes)
 
     @property
     def history(self) -> dict[str, Any]:

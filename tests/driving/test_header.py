@@ -14,6 +14,7 @@ from synth.driving.header import Header
 from synth.driving.plan import KNOWN, SCHEDULE, STATIC, Facts, Plan, facts
 from synth.driving.roles import cast
 from synth.driving.scenes import HEADING, LENGTH, SPEED, D, S, Scenes
+from synth.driving.staging import realise
 from tests.driving.toys import SCHEMA, traffic
 
 
@@ -21,7 +22,7 @@ def planned(scenes: Scenes, header: Header | None = None, width: int = 2) -> tup
     header = header or Header.fit(scenes, SCHEMA)
     frame = pd.concat([scenes.table, header.describe(scenes)], axis=1)
     n = len(scenes)
-    return header, frame, header.realise(frame, np.full(n, 0.9, np.float32), np.zeros((n, width), np.float32))
+    return header, frame, realise(header, frame, np.full(n, 0.9, np.float32), np.zeros((n, width), np.float32))
 
 
 def test_a_start_is_told_in_gaps_and_found_again() -> None:
@@ -65,7 +66,7 @@ def test_whatever_a_row_says_vehicles_of_a_lane_are_apart_and_on_the_road() -> N
             nonsense.loc[rng.random(len(nonsense)) < 0.05, name] = np.nan
     nonsense["v1 gap"] -= 40.0
     nonsense["ego offset"] = 9.0
-    plan = header.realise(nonsense, np.full(400, 0.9, np.float32), np.zeros((400, 1), np.float32))
+    plan = realise(header, nonsense, np.full(400, 0.9, np.float32), np.zeros((400, 1), np.float32))
     s, d, length = plan.start[..., S], plan.start[..., D], plan.sizes[..., LENGTH]
     lane = np.floor(d / 3.5)
     both = plan.present[:, :, None] & plan.present[:, None] & (np.arange(4)[:, None] < np.arange(4))

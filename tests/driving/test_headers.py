@@ -22,6 +22,7 @@ from synth.driving.networks.fields import FieldNetwork
 from synth.driving.roles import cast
 from synth.driving.scenes import LENGTH, SPEED, D, S, Scenes
 from synth.driving.situation import Situation
+from synth.driving.staging import realise
 from synth.progress import Silent
 from synth.records.conditions import Conditioning
 from tests.driving.tiny import contract
@@ -137,7 +138,7 @@ def test_nothing_is_drawn_that_contradicts_the_road_or_what_was_asked_for(
     table["manoeuvre"] = table["manoeuvre"].astype("str")
     frame = model.draw(table, asked.encode(table), dry(len(table)), seed=4)
     model.header.schema().check(frame)
-    plan = model.header.realise(pd.concat([table, frame], axis=1), np.full(len(table), 0.9, np.float32),
+    plan = realise(model.header, pd.concat([table, frame], axis=1), np.full(len(table), 0.9, np.float32),
                                 asked.encode(table))
     shows, lane = table["manoeuvre"].to_numpy(dtype=str), np.floor(plan.start[..., D] / 3.5)
     goes = lane + np.nan_to_num(plan.turn)
