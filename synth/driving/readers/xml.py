@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import gzip
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import IO, Any, cast
 from xml.parsers import expat
@@ -35,33 +36,34 @@ def elements(path: Path, names: tuple[str, ...]) -> Iterator[tuple[str, dict[str
     """
     from lxml import etree
 
-    _no_doctype(path)
-    try:
-        with _opened(path) as file:
-            for _, element in etree.iterparse(file, tag=names, resolve_entities=False, no_network=True,
-                                              load_dtd=False, huge_tree=False):
-                yield str(element.tag), {str(k): str(v) for k, v in element.attrib.items()}, element
-                element.clear()
-                while element.getprevious() is not None and element.getparent() is not None:
-                    del element.getparent()[0]
-    except etree.XMLSyntaxError as error:
-        ends = (etree.ErrorTypes.ERR_DOCUMENT_END, etree.ErrorTypes.ERR_DOCUMENT_EMPTY,
-                etree.ErrorTypes.ERR_TAG_NOT_FINISHED, etree.ErrorTypes.ERR_GT_REQUIRED)
-        raise BadXml("truncated" if error.code in ends else "damaged") from None
-    except (OSError, EOFError):
-        raise BadXml("damaged") from None
+    with _told(path) as file:
+        for _, element in etree.iterparse(file, tag=names, resolve_entities=False, no_network=True, load_dtd=False,
+                                          huge_tree=False):
+            yield str(element.tag), {str(k): str(v) for k, v in element.attrib.items()}, element
+            element.clear()
+            while element.getprevious() is not None and element.getparent() is not None:
+                del element.getparent()[0]
 
 
 def tree(path: Path) -> Any:
     """The root of a file that is read as a whole; raises :class:`BadXml`."""
     from lxml import etree
 
-    _no_doctype(path)
     parser = etree.XMLParser(resolve_entities=False, no_network=True, load_dtd=False, huge_tree=False,
                              remove_comments=True, remove_pis=True)
+    with _told(path) as file:
+        return etree.parse(file, parser).getroot()
+
+
+@contextmanager
+def _told(path: Path) -> Iterator[IO[bytes]]:
+    """A file without a document type; what lxml and the disk say against it becomes :class:`BadXml`."""
+    from lxml import etree
+
+    _no_doctype(path)
     try:
         with _opened(path) as file:
-            return etree.parse(file, parser).getroot()
+            yield file
     except etree.XMLSyntaxError as error:
         ends = (etree.ErrorTypes.ERR_DOCUMENT_END, etree.ErrorTypes.ERR_DOCUMENT_EMPTY,
                 etree.ErrorTypes.ERR_TAG_NOT_FINISHED, etree.ErrorTypes.ERR_GT_REQUIRED)
