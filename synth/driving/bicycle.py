@@ -26,7 +26,7 @@ class Bounds:
     braking: float = 9.0  # m/s^2, on a dry road
     across: float = 5.0  # m/s^2: half a g is where a car on the road begins to slide or its driver gives up
     curvature: float = 0.18  # 1/m: a turning circle of 11 m
-    speed: float = 60.0  # m/s
+    speed: float = 50.0  # m/s; the gate calls more than 50.8 impossible
     grip: float = 0.92  # share of the friction that is used: what is measured between steps may be a little more
     heading: float = 1.0  # rad from the road's direction
 

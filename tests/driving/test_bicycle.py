@@ -19,7 +19,7 @@ wild = st.floats(-200, 200, width=32)
 
 
 @settings(deadline=None, max_examples=60)
-@given(st.lists(st.tuples(wild, wild), min_size=2, max_size=30), st.floats(0.05, 1.0), st.floats(0, 60))
+@given(st.lists(st.tuples(wild, wild), min_size=2, max_size=30), st.floats(0.05, 1.0), st.floats(0, BOUNDS.speed))
 def test_no_control_leaves_what_a_vehicle_can_do(asked: list[tuple[float, float]], mu: float, speed: float) -> None:
     friction = torch.tensor(mu)
     state = torch.tensor([0.0, 5.0, 0.0, speed])
