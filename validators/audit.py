@@ -20,13 +20,17 @@ import numpy as np
 import pandas as pd
 from scipy.stats import binom
 
-from synth.contract.model import Budget, Unit
+from synth.contract.model import Attacks, Budget, Unit
 from synth.gan.private import noise
 from synth.gan.private.accounting import Account
-from synth.tabular.private.axes import start
+from synth.tabular.evidence import TableEvidence
+from synth.tabular.private.axes import public_schema, start
 from synth.tabular.private.measure import Measured, measure
 from synth.tabular.schema import TableSchema
+from validators import statistics as st
+from validators.finding import Finding, Verdict
 
+IDENTITY = "leakage.audit"
 CANARIES, GUESSES = 1_000, 100
 CONFIDENCE = 0.95
 
@@ -138,3 +142,33 @@ def audit(rows: pd.DataFrame, units: np.ndarray, schema: TableSchema, budget: Bu
     return Audit(canaries=canaries, guesses=2 * half, correct=correct, claimed=budget.epsilon,
                  lower_bound=lower_bound(canaries, 2 * half, correct, budget.delta),
                  ceiling=lower_bound(canaries, 2 * half, 2 * half, budget.delta))
+
+
+def asked(evidence: TableEvidence) -> bool:
+    """Whether the contract wants its promise audited: by name, or because it asks for the release-grade attacks."""
+    contract = evidence.contract
+    return contract.budget is not None and (contract.budget.audit or contract.attacks is Attacks.RELEASE)
+
+
+def audited(evidence: TableEvidence) -> list[Finding]:
+    """The audit of a run's measurement, if asked for: a veto, and never a proof.
+
+    What is audited is the measurement that this code makes of these train rows, made once more with canaries among
+    them; the measurement that was released holds none.
+    """
+    budget = evidence.contract.budget
+    if budget is None or not asked(evidence):
+        return []
+    found = audit(evidence.train, evidence.entities["train"], public_schema(evidence.contract, evidence.schema), budget)
+    verdict = Verdict.FAIL if found.contradicts else Verdict.PASS if found.could_contradict else Verdict.INFO
+    return [Finding(
+        id=IDENTITY, title="Epsilon that an audit with planted records shows at least", verdict=verdict,
+        value=st.number(found.lower_bound), low=st.number(found.lower_bound), high=None, unit="epsilon",
+        limit=budget.epsilon, n=found.canaries,
+        method=f"{found.canaries:,} canaries put into a measurement like that of this run or left out by a coin; "
+               f"{found.correct} of {found.guesses} guesses right by who knows all else and the noisy counts (Steinke, "
+               "Nasr, Jagielski 2023); lower bound with 95 % confidence. The measurement with canaries is thrown away",
+        power=f"all guesses right would show an epsilon of {found.ceiling:.2f}"
+              + ("" if found.could_contradict else ": no outcome could have contradicted the claim"),
+        remedy="the promise is broken: do not release, and find the fault in the noise" if found.contradicts else "",
+        detail={"audit": found.to_json()})]

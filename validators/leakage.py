@@ -18,6 +18,7 @@ from synth.seeds import generator
 from synth.tabular.evidence import TableEvidence
 from validators import statistics as st
 from validators.attacks import ATTACKS, View
+from validators.audit import audited
 from validators.copies import copies
 from validators.criteria import criteria
 from validators.diversity import neighbour_distances
@@ -121,6 +122,7 @@ def run(evidence: TableEvidence, limits: Limits) -> GateResult:
         findings += _membership(evidence, limits) if size >= limits.minimum_rows else [_nobody(limits, size)]
         findings += attribute_inference((evidence, swapped(evidence)), limits.inference, int(limits.minimum_rows))
         findings += criteria(evidence, limits.residual, int(limits.minimum_rows))
+        findings += audited(evidence)
         if evidence.contract.attacks is Attacks.RELEASE:
             findings += shadows(evidence, limits.shadow_auc, int(limits.minimum_rows))
     return GateResult(gate="leakage", title=TITLE, question=QUESTION, findings=tuple(findings),

@@ -158,6 +158,7 @@ class Budget:
     contributions: int = 1
     total_epsilon: float | None = None
     total_delta: float | None = None
+    audit: bool = False  # plant canaries in a measurement that is thrown away, and say what guessing them shows
     line: int = field(default=0, compare=False)
 
 

@@ -113,7 +113,7 @@ def budget(notes: Notes, settings: Settings, *, shared: bool) -> Budget | None:
     value, place = settings.get("budget")
     if value is None:
         return None
-    keys = ("epsilon", "delta", "unit", "contributions", "totalEpsilon", "totalDelta")
+    keys = ("epsilon", "delta", "unit", "contributions", "totalEpsilon", "totalDelta", "audit")
     found = notes.keys(place, value, keys, "'synthesis.budget'")
     before = len(notes.problems)
     epsilon, delta = (notes.number((*place, k), found.get(k), f"{k!r} of the budget") for k in ("epsilon", "delta"))
@@ -134,11 +134,14 @@ def budget(notes: Notes, settings: Settings, *, shared: bool) -> Budget | None:
     elif shared and unit == Unit.ENTITY and "contributions" not in found:
         notes.add("the budget does not say how many rows of one entity may be used", place,
                   "add `contributions: N`: an entity with more rows keeps N of them, drawn at random")
+    if found.get("audit", "canaries") != "canaries":
+        notes.add("unknown 'audit' of the budget", (*place, "audit"), "write canaries, or remove it")
     total_epsilon, total_delta = _totals(notes, place, found, epsilon, delta)
     if len(notes.problems) > before or epsilon is None or delta is None:
         return None
     return Budget(epsilon=float(epsilon), delta=float(delta), unit=Unit(unit), contributions=most,
-                  total_epsilon=total_epsilon, total_delta=total_delta, line=notes.document.line(place))
+                  total_epsilon=total_epsilon, total_delta=total_delta, audit="audit" in found,
+                  line=notes.document.line(place))
 
 
 def _totals(notes: Notes, place: Place, found: dict[str, Any], epsilon: float | None, delta: float | None

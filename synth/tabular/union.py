@@ -36,7 +36,7 @@ def together(evidence: TableEvidence, frames: Sequence[pd.DataFrame], most: int)
     total = evidence.total("synthetic") + sum(len(frame) for frame in frames)
     rows = pd.concat([evidence.synthetic, *frames], ignore_index=True)
     chosen = sample_entities(np.arange(len(rows)), np.ones(len(rows), dtype=bool), most, derive(evidence.seed, "union"))
-    # what is asked of the present model says nothing of the others
-    return replace(evidence, sample_again=None, likelihood=None, synthetic=rows[chosen].reset_index(drop=True),
-                   totals={**evidence.totals, "synthetic": total},
+    # what is asked of the present model, or of its budget, says nothing of the others
+    return replace(evidence, contract=replace(evidence.contract, budget=None), sample_again=None, likelihood=None,
+                   synthetic=rows[chosen].reset_index(drop=True), totals={**evidence.totals, "synthetic": total},
                    batches={**evidence.batches, "synthetic": batches})

@@ -294,3 +294,9 @@ def test_any_yaml_is_parsed_like_the_library_or_refused(data: Any) -> None:
                                                       inner, max_size=3), max_leaves=8)))
 def test_no_shape_of_contract_escapes_the_error_class(data: dict[str, Any]) -> None:
     refused(yaml.safe_dump(data))
+
+
+def test_an_audit_of_the_budget_is_asked_for_by_its_name() -> None:
+    said = {"epsilon": 3, "delta": 1e-6, "audit": "canaries"}
+    assert loads(with_settings("top", budget=said), HERE).budget == Budget(epsilon=3.0, delta=1e-6, audit=True)
+    assert "unknown 'audit' of the budget" in refused(with_settings("top", budget={**said, "audit": True}))

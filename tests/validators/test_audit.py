@@ -5,17 +5,23 @@ Chance is fixed here, so that none of these tests ends otherwise now and then.
 
 from __future__ import annotations
 
+from dataclasses import replace
+from pathlib import Path
+
 import numpy as np
 import pandas as pd
 import pytest
 
-from synth.contract.model import Budget, Role
+from synth.contract.model import Attacks, Budget, Column, Contract, Role
 from synth.errors import UserError
 from synth.gan.private import noise
 from synth.gan.private.accounting import Account
+from synth.tabular.evidence import TableEvidence
 from synth.tabular.private import measure
 from synth.tabular.schema import ColumnSchema, TableSchema
-from validators import audit
+from validators import audit, leakage
+from validators.finding import Verdict
+from validators.report import privacy
 
 WORDS = tuple(f"{i:02d}" for i in range(30))
 SCHEMA = TableSchema(columns=tuple(
@@ -94,3 +100,43 @@ def test_canaries_lie_in_the_declared_domain() -> None:
     planted = audit.plant(schema, 500, np.random.default_rng(0))
     schema.check(planted)
     assert planted.x.between(-5, 5).all() and planted.x.nunique() > 300 and set(planted.a) <= set(WORDS)
+
+
+def evidence(table: tuple[pd.DataFrame, np.ndarray], budget: Budget | None, attacks: Attacks = Attacks.QUICK
+             ) -> TableEvidence:
+    columns = tuple(Column(name=n, role=Role.CATEGORICAL, values=WORDS, required=True) for n in "abcd")
+    terms = Contract(name="words", version="1.0.0", domain="tabular", path=Path("words.yaml"), digest="0" * 64,
+                     description="", source="words.csv", columns=columns, budget=budget, attacks=attacks)
+    frame, units = table
+    few = frame.iloc[:10].reset_index(drop=True)
+    return TableEvidence(contract=terms, schema=SCHEMA, train=frame, holdout=few, reference=few, synthetic=few, seed=1,
+                         entities={"train": units, "holdout": units[:10], "reference": units[:10]})
+
+
+def test_a_run_that_asks_for_an_audit_has_it_in_the_leakage_gate_and_the_report(
+        table: tuple[pd.DataFrame, np.ndarray], monkeypatch: pytest.MonkeyPatch) -> None:
+    found, = audit.audited(evidence(table, replace(BUDGET, audit=True)))
+    monkeypatch.setattr(leakage, "audited", lambda e: [found] if audit.asked(e) else [])
+    few = table[0].iloc[:300], table[1][:300]
+    assert found in leakage.run(evidence(few, replace(BUDGET, audit=True)), leakage.Limits()).findings
+    assert found.verdict is Verdict.PASS and found.limit == 1.0 and 0 < (found.value or 0) <= 1.0
+    assert "1,000 canaries" in found.method and "3.49" in found.power
+    said = privacy.statement({"epsilon": 1.0, "delta": 1e-6}, {}, None, 11, found.detail["audit"])
+    assert said["audit"]["lower_bound"] == found.detail["audit"]["lower_bound"] and said["epsilon"] == 1.0
+
+
+def test_a_broken_promise_fails_the_run(table: tuple[pd.DataFrame, np.ndarray], monkeypatch: pytest.MonkeyPatch
+                                        ) -> None:
+    right = noise.noisy
+    monkeypatch.setattr(noise, "noisy", lambda counts, scale: right(counts, scale / 4))
+    found = audit.audited(evidence(table, BUDGET, Attacks.RELEASE))
+    assert [f.verdict for f in found] == [Verdict.FAIL] and "do not release" in found[0].remedy
+
+
+def test_who_asks_for_no_audit_gets_none_and_a_weak_one_decides_nothing(table: tuple[pd.DataFrame, np.ndarray],
+                                                                        monkeypatch: pytest.MonkeyPatch) -> None:
+    assert audit.audited(evidence(table, BUDGET)) == audit.audited(evidence(table, None, Attacks.RELEASE)) == []
+    weak = audit.Audit(canaries=1000, guesses=100, correct=90, claimed=10.0, lower_bound=1.6, ceiling=3.5)
+    monkeypatch.setattr(audit, "audit", lambda *_: weak)
+    found = audit.audited(evidence(table, replace(BUDGET, epsilon=10.0, audit=True)))
+    assert found[0].verdict is Verdict.INFO and "no outcome could have contradicted" in found[0].power

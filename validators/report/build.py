@@ -93,7 +93,7 @@ def build(
         "plan": _plan(plan),
         "threat_model": threats,
         "intruder": intruder(source["columns"], source["privacy_classes"]["sensitive"]),
-        "dp": privacy.statement(fitted.get("privacy"), ledger or {}, code.get("commit"), k),
+        "dp": privacy.statement(fitted.get("privacy"), ledger or {}, code.get("commit"), k, _audit(results)),
         "ledger": dict(ledger or {}),
         "gates": gates,
         "findings": _findings(results),
@@ -108,6 +108,11 @@ def build(
         raise InternalError(f"the report would say too much, {len(problems)} times: {problems[0]}",
                             todo="a gate must aggregate more before it hands a figure to the report")
     return report
+
+
+def _audit(results: Sequence[GateResult]) -> Any:
+    """What an audit of the promise found, if there was one."""
+    return next((f.detail["audit"] for r in results for f in r.findings if "audit" in f.detail), None)
 
 
 def _shards(stages: Mapping[str, Any]) -> dict[str, str]:

@@ -23,8 +23,8 @@ OUTSIDE = ("this report and its figures, which were computed on real people and 
 TRUST = "The publisher runs the training and sees the private data; whoever gets the release is not trusted."
 
 
-def statement(privacy: Any, ledger: Mapping[str, Any], commit: Any, k: int) -> dict[str, Any]:
-    """The ``dp`` part of the report, from the fit stage's record and the ledger's facts."""
+def statement(privacy: Any, ledger: Mapping[str, Any], commit: Any, k: int, audit: Any = None) -> dict[str, Any]:
+    """The ``dp`` part of the report, from the fit stage's record, the ledger's facts and what an audit found."""
     if not isinstance(privacy, Mapping):
         return {"none": NONE}
     said = tidy(plain(privacy), k)
@@ -36,6 +36,7 @@ def statement(privacy: Any, ledger: Mapping[str, Any], commit: Any, k: int) -> d
     points += [] if epsilon is None else [(epsilon, delta or 0.0)]
     return {
         **{key: said.get(key) for key in FIELDS}, "outside": outside,
+        "audit": said.get("audit") if audit is None else audit,
         "curve": [{"epsilon": e, "delta": d} for e, d in _curve(said.get("curve"))],
         "definition": said.get("definition") or f"{'approximate' if delta else 'pure'} differential privacy",
         "trust": said.get("trust") or TRUST,
