@@ -66,7 +66,7 @@ def fit(contract: Contract, ingested: Path, split: Path, out: Path, *, seed: int
         frame, known.listing.schema, contract.constraints, training=Training(), seed=derive(seed, "listing"),
         device=device, progress=progress, checkpoint=out / "checkpoint-listing", target=contract.target,
         conditions=contract.conditions, k=contract.k)
-    model = _images(contract, plan, canvas, known, seed=derive(seed, "images"), drawn=seed, device=device,
+    model = images_model(contract, plan, canvas, known, seed=derive(seed, "images"), drawn=seed, device=device,
                     progress=progress, gradients=None if steps is None else lambda critic: critics_gradients(
                         critic, real(), contract, canvas, known, seed, steps))
     generator = ImageGenerator(listing, model, intensity_of(contract.pixels))  # spacing: of private files
@@ -83,8 +83,8 @@ def released_images(fitted: Path) -> int:
     return int(json.loads((fitted / COUNT).read_text(encoding="utf-8"))["images"])
 
 
-def _images(contract: Contract, plan: Plan, canvas: Canvas, known: Known, *, seed: int, drawn: int, device: str,
-            progress: Progress, gradients: Callable[[nn.Module], PrivateGradients] | None) -> ImageModel:
+def images_model(contract: Contract, plan: Plan, canvas: Canvas, known: Known, *, seed: int, drawn: int, device: str,
+                 progress: Progress, gradients: Callable[[nn.Module], PrivateGradients] | None) -> ImageModel:
     """The generator of images and the critic beside it (untrained where there are no ``gradients`` for it)."""
     assert contract.pixels is not None
     where = device_named(device)
