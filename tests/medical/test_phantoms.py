@@ -119,4 +119,6 @@ def test_the_demo_builds_it_once(tmp_path, monkeypatch):
     path = demo.materialise(tmp_path / "data")
     assert path == tmp_path / "data" / "phantoms" and len(list(path.rglob("*.dcm"))) > 4
     assert demo.materialise(tmp_path / "data") == path and len(made) == 1
+    (path / demo.MADE).write_text("an earlier version")
+    assert demo.materialise(tmp_path / "data") == path and len(made) == 2
     assert [p.name for p in (tmp_path / "data").iterdir()] == ["phantoms"]
