@@ -13,7 +13,7 @@ measurement is thrown away; nothing that is released ever holds a canary.
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -25,8 +25,9 @@ from synth.gan.private import noise
 from synth.gan.private.accounting import Account
 from synth.tabular.evidence import TableEvidence
 from synth.tabular.private.axes import public_schema, start
+from synth.tabular.private.find import lacking
 from synth.tabular.private.measure import Measured, measure
-from synth.tabular.schema import TableSchema
+from synth.tabular.schema import ColumnSchema, TableSchema
 from validators import statistics as st
 from validators.finding import Finding, Verdict
 
@@ -144,6 +145,23 @@ def audit(rows: pd.DataFrame, units: np.ndarray, schema: TableSchema, budget: Bu
                  ceiling=lower_bound(canaries, 2 * half, 2 * half, budget.delta))
 
 
+def _declared(evidence: TableEvidence) -> TableSchema:
+    """The public schema; what a run found with noise is taken as it is, since it is not what is audited."""
+    found = set(lacking(evidence.contract))
+    public = public_schema(evidence.contract, evidence.schema)
+    return TableSchema(columns=tuple(_spanned(evidence, c.name) if c.name in found else c for c in public.columns))
+
+
+def _spanned(evidence: TableEvidence, name: str) -> ColumnSchema:
+    column = evidence.schema[name]
+    if not column.is_number:
+        return column
+    values = evidence.train[name].dropna()
+    return replace(column, minimum=float(values.min()) if len(values) else 0.0,
+                   maximum=float(values.max()) if len(values) else 0.0,
+                   decimals=column.decimals if column.unit is not None else column.decimals or 0)
+
+
 def asked(evidence: TableEvidence) -> bool:
     """Whether the contract wants its promise audited: by name, or because it asks for the release-grade attacks."""
     contract = evidence.contract
@@ -159,7 +177,7 @@ def audited(evidence: TableEvidence) -> list[Finding]:
     budget = evidence.contract.budget
     if budget is None or not asked(evidence):
         return []
-    found = audit(evidence.train, evidence.entities["train"], public_schema(evidence.contract, evidence.schema), budget)
+    found = audit(evidence.train, evidence.entities["train"], _declared(evidence), budget)
     verdict = Verdict.FAIL if found.contradicts else Verdict.PASS if found.could_contradict else Verdict.INFO
     return [Finding(
         id=IDENTITY, title="Epsilon that an audit with planted records shows at least", verdict=verdict,

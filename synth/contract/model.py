@@ -159,6 +159,7 @@ class Budget:
     total_epsilon: float | None = None
     total_delta: float | None = None
     audit: bool = False  # plant canaries in a measurement that is thrown away, and say what guessing them shows
+    find: bool = False  # values and bounds that are not declared are found with noise, from this budget
     line: int = field(default=0, compare=False)
 
 

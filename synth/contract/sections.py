@@ -113,7 +113,7 @@ def budget(notes: Notes, settings: Settings, *, shared: bool) -> Budget | None:
     value, place = settings.get("budget")
     if value is None:
         return None
-    keys = ("epsilon", "delta", "unit", "contributions", "totalEpsilon", "totalDelta", "audit")
+    keys = ("epsilon", "delta", "unit", "contributions", "totalEpsilon", "totalDelta", "audit", "find")
     found = notes.keys(place, value, keys, "'synthesis.budget'")
     before = len(notes.problems)
     epsilon, delta = (notes.number((*place, k), found.get(k), f"{k!r} of the budget") for k in ("epsilon", "delta"))
@@ -136,12 +136,15 @@ def budget(notes: Notes, settings: Settings, *, shared: bool) -> Budget | None:
                   "add `contributions: N`: an entity with more rows keeps N of them, drawn at random")
     if found.get("audit", "canaries") != "canaries":
         notes.add("unknown 'audit' of the budget", (*place, "audit"), "write canaries, or remove it")
+    if not isinstance(found.get("find", False), bool):
+        notes.add("'find' of the budget must be true or false", (*place, "find"),
+                  "true: values and bounds that are not declared are found with noise, paid from the budget")
     total_epsilon, total_delta = _totals(notes, place, found, epsilon, delta)
     if len(notes.problems) > before or epsilon is None or delta is None:
         return None
     return Budget(epsilon=float(epsilon), delta=float(delta), unit=Unit(unit), contributions=most,
                   total_epsilon=total_epsilon, total_delta=total_delta, audit="audit" in found,
-                  line=notes.document.line(place))
+                  find=bool(found.get("find", False)), line=notes.document.line(place))
 
 
 def _totals(notes: Notes, place: Place, found: dict[str, Any], epsilon: float | None, delta: float | None

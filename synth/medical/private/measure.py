@@ -29,8 +29,7 @@ from synth.progress import Progress
 from synth.records.conditions import Conditioning
 from synth.seeds import derive
 from synth.tabular.private import road as tables
-from synth.tabular.private.axes import public_schema
-from synth.tabular.private.measure import Measured, measure
+from synth.tabular.private.measure import Measured
 
 BATCH = 256
 FINE = 1 / 1024  # of the noise: to what noisy sums are rounded
@@ -77,8 +76,7 @@ def measured(stored: StoredImages, contract: Contract, plan: Plan, canvas: Canva
 
     whole = largest_mu(budget.epsilon, budget.delta) ** 2
     part = Account(gaussian_epsilon((plan.listing * whole) ** 0.5, budget.delta), budget.delta)
-    listing = measure(frame, public_schema(contract, stored.schema), owners[chosen], budget, part,
-                      wanted=tables.bound_together(contract), progress=progress)
+    listing = tables.of_rows(frame, owners[chosen], stored.schema, contract, budget, part, progress)
     account = Account(budget.epsilon, budget.delta, tuple(part.spent))
     count = tables.released_rows(listing)
     before = Known(listing=listing, mean=torch.empty(0), count=count, statement={})

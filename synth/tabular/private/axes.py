@@ -148,11 +148,12 @@ def undeclared(contract: Contract) -> list[UserError]:
     """What a contract with a budget must say, because finding it out would read private rows."""
     found = []
     for column in contract.modelled:
-        if lacking := _lacking(column):
+        if lacking := _lacking(column, contract.budget is not None and contract.budget.find):
             found.append(UserError(
                 f"column {column.name!r} does not declare its {' and '.join(lacking)}, which a privacy budget does "
                 "not let the run read off the data", where=f"{contract.path}:{column.line}",
-                todo="write down what you know of the column (not what this table happens to hold)"))
+                todo="write down what you know of the column (not what this table happens to hold)" + (
+                    "" if lacking == ["decimals"] else "; or have it found with noise: `find: true` in the budget")))
     for constraint in contract.constraints:
         if isinstance(constraint, FixedCombinations):
             found.append(UserError(
@@ -165,12 +166,12 @@ def undeclared(contract: Contract) -> list[UserError]:
     return found
 
 
-def _lacking(column: Column) -> list[str]:
+def _lacking(column: Column, find: bool) -> list[str]:
     if column.role is Role.BOOLEAN:
         return []
     if not column.role.is_number:
-        return [] if column.values is not None else ["values"]
-    lacking = ["bounds"] if column.minimum is None or column.maximum is None else []
+        return [] if column.values is not None or find else ["values"]
+    lacking = ["bounds"] if (column.minimum is None or column.maximum is None) and not find else []
     return lacking + (["decimals"] if column.role is Role.NUMERIC and column.decimals is None else [])
 
 

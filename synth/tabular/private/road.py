@@ -20,8 +20,10 @@ from synth.gan.private import noise
 from synth.gan.private.accounting import Account
 from synth.progress import Progress
 from synth.seeds import derive, generator
+from synth.tabular.private import find
 from synth.tabular.private.axes import public_schema
 from synth.tabular.private.measure import Measured, measure
+from synth.tabular.schema import TableSchema
 from synth.tabular.stored import StoredTable
 from synth.workspace import write_json
 
@@ -67,9 +69,17 @@ def measured(stored: StoredTable, contract: Contract, progress: Progress) -> tup
     train = stored.rows_of("train")
     frame = stored.read(train)
     account = Account(budget.epsilon, budget.delta)
-    found = measure(frame, public_schema(contract, stored.schema), stored.entities()[train], budget, account,
-                    wanted=bound_together(contract), progress=progress)
+    found = of_rows(frame, stored.entities()[train], stored.schema, contract, budget, account, progress)
     return found, statement(budget, account)
+
+
+def of_rows(frame: pd.DataFrame, units: np.ndarray, seen: TableSchema, contract: Contract, budget: Budget,
+            account: Account, progress: Progress) -> Measured:
+    """Measure private rows; what the contract does not declare is found first, if its budget says so."""
+    schema = public_schema(contract, seen)
+    if budget.find:
+        frame, schema = find.complete(frame, units, schema, seen, find.lacking(contract), contract, account)
+    return measure(frame, schema, units, budget, account, wanted=bound_together(contract), progress=progress)
 
 
 def bound_together(contract: Contract) -> list[tuple[str, str]]:
@@ -88,7 +98,7 @@ def statement(budget: Budget, account: Account) -> dict[str, Any]:
     said = account.statement()
     return {**said, "unit": budget.unit.value, "contributions": budget.contributions if budget.unit is Unit.ENTITY
             else 1, "neighbours": "add or remove one unit", "definition": "approximate differential privacy",
-            "sampling": "none: every train row is measured once", "bounds": "declared", "covers": COVERED,
+            "sampling": "none: every train row is measured once", "bounds": find.for_budget(budget), "covers": COVERED,
             "outside": list(OUTSIDE), "rng": noise.DESCRIPTION, "audit": None,
             "trust": "whoever runs the pipeline sees the private rows; the promise is about what is released"}
 
