@@ -14,6 +14,7 @@ from torch import Tensor, nn
 
 from synth.tabular.codec import Token
 from synth.tabular.embeddings import CellEmbedding
+from synth.tabular.prefix import Prefixes
 from synth.tabular.rows import gumbel, offsets, pick, waves
 
 FLIPPED = 0.2  # share of a member's first units that start with the other sign
@@ -41,6 +42,14 @@ class TokenHead(nn.Module):
         """Logits [B, size] of features [B, width]."""
         weight = self.free.weight + self.basis @ self.smooth if self.ordered else self.free.weight
         return F.linear(x, weight, self.free.bias)
+
+
+class _Given:
+    """Embeddings [G, T, e] of rows of which some tokens are given: as a token sees those before it, and after it."""
+
+    def __init__(self, embedded: Tensor, told: Tensor, chain: Tensor) -> None:
+        self.all, self.told, self.seen = embedded, told, told | chain[:, None]
+        self.before, self.after = embedded * self.seen[:, :, None], embedded * told[:, :, None]
 
 
 class ConditionalGenerator(nn.Module):
@@ -74,10 +83,11 @@ class ConditionalGenerator(nn.Module):
         self.inner = nn.ModuleList([nn.Linear(hidden, inner) for _ in range(count)])
         self.heads = nn.ModuleList([TokenHead(inner, token, smooth) for token in self.tokens])
         # a fifth of a member's units look at the other half of their input; more of them, and members learn slowly
-        self.scale_first = nn.Parameter(torch.where(torch.rand(count, members, hidden) < FLIPPED, -1.0, 1.0))
-        self.scale_inner = nn.Parameter(1 + 0.1 * torch.randn(count, members, inner))
-        self.shift_first = nn.Parameter(0.1 * torch.randn(count, members, hidden))
-        self.shift_inner = nn.Parameter(0.1 * torch.randn(count, members, inner))
+        self.scale_first = nn.ParameterList([
+            torch.where(torch.rand(members, hidden) < FLIPPED, -1.0, 1.0) for _ in range(count)])
+        self.scale_inner = nn.ParameterList([1 + 0.1 * torch.randn(members, inner) for _ in range(count)])
+        self.shift_first = nn.ParameterList([0.1 * torch.randn(members, hidden) for _ in range(count)])
+        self.shift_inner = nn.ParameterList([0.1 * torch.randn(members, inner) for _ in range(count)])
         for j, token in enumerate(self.tokens):
             if token.coarse is not None:
                 child = torch.arange(token.size)[None, :] >= torch.tensor(token.children)[:, None]
@@ -132,19 +142,20 @@ class ConditionalGenerator(nn.Module):
                         for width in (self.bias.shape[1], self.inner_width))
         return first, inner
 
-    def _spread(self, adapter: Tensor, rows: int) -> Tensor:
-        """Rows [rows, width] of an adapter [members, width]: equal shares to the members, in order."""
-        return adapter[:, None].expand(-1, -(-rows // self.members), -1).flatten(0, 1)[:rows]
+    def _adapted(self, x: Tensor, scale: Tensor, shift: Tensor, member: int | None) -> Tensor:
+        """relu(x * scale + shift) of rows [B, width] with one member's adapter, or, dealt out in turn, with all's."""
+        if member is not None:
+            return torch.addcmul(shift[member], x, scale[member]).relu_()
+        if len(x) % self.members == 0:  # broadcast: no copy of an adapter for each row
+            return torch.addcmul(shift, x.unflatten(0, (-1, self.members)), scale).flatten(0, 1).relu_()
+        turn = torch.arange(len(x), device=x.device) % self.members
+        return torch.addcmul(shift[turn], x, scale[turn]).relu_()
 
     def _member(self, j: int, first: Tensor, member: int | None, masks: _Masks) -> Tensor:
         """Logits of one member, or of rows dealt out to all."""
-        adapters = [parameter[j] for parameter in (self.scale_first, self.shift_first, self.scale_inner,
-                                                   self.shift_inner)]
-        scale, shift, scale_inner, shift_inner = (self._spread(adapter, len(first)) if member is None
-                                                  else adapter[member] for adapter in adapters)
-        x = F.relu(torch.addcmul(shift, first, scale))
+        x = self._adapted(first, self.scale_first[j], self.shift_first[j], member)
         x = self.inner[j](x if masks is None else x * masks[0])
-        x = F.relu(torch.addcmul(shift_inner, x, scale_inner))
+        x = self._adapted(x, self.scale_inner[j], self.shift_inner[j], member)
         logits: Tensor = self.heads[j](x if masks is None else x * masks[1])
         return logits
 
@@ -178,37 +189,46 @@ class ConditionalGenerator(nn.Module):
             return logits
         return logits.masked_fill(getattr(self, f"forbidden_{j}")[tokens_bt[:, coarse].long()], -torch.inf)
 
-    def losses(self, cells_bt: Tensor) -> Tensor:
-        """Negative log-likelihood [B, T] in nats of the tokens of cells, in prefix mode."""
-        flat, tokens_bt = self.cells(cells_bt, self.shift).flatten(1), cells_bt.long()
-        masks = self._masks(len(cells_bt))
-        out = []
-        for j in range(len(self.tokens)):
-            logits = self._logits(j, self._first(j, flat[:, : j * self.embedding_size]), tokens_bt, masks)
-            out.append(F.cross_entropy(logits, tokens_bt[:, j], reduction="none"))
-        return torch.stack(out, 1)
+    def losses(self, cells_bt: Tensor, given_gt: Tensor | None = None, chain_g: Tensor | None = None) -> Tensor:
+        """Negative log-likelihood [B, T] in nats of the tokens of cells, in prefix mode.
 
-    def losses_given(self, cells_bt: Tensor, given_bt: Tensor, chain_b: Tensor) -> Tensor:
-        """Negative log-likelihood [B, T] of the tokens that are not given, 0 for given ones.
-
-        Rows with ``chain_b`` also know every token before the predicted one; the others know the given ones alone.
+        With ``given_gt`` the first G rows know those tokens, wherever they stand; those with ``chain_g`` also know
+        every token before the predicted one, the others the given ones alone. What is given has a loss of 0.
         """
-        embedded, tokens_bt = self.cells(cells_bt, self.shift), cells_bt.long()
-        masks = self._masks(len(cells_bt))
-        out = []
-        for j, token in enumerate(self.tokens):
-            visible = given_bt.clone()
-            visible[:, :j] |= chain_b[:, None]
-            visible[:, j] = False
-            if token.coarse is not None:
-                visible[:, token.coarse] = True
-            elif j + 1 < len(self.tokens) and self.tokens[j + 1].coarse == j:
-                visible[:, j + 1] = False
-            first = self._first_given(j, embedded * visible[:, :, None], visible)
+        e, tokens_bt, masks = self.embedding_size, cells_bt.long(), self._masks(len(cells_bt))
+        embedded = self.cells(cells_bt, self.shift)
+        given = None
+        if given_gt is not None and chain_g is not None and len(given_gt):
+            given = _Given(embedded[:len(given_gt)], given_gt, chain_g)
+            embedded = torch.cat([given.before, embedded[len(given_gt):]])
+        flat, out, firsts = embedded.flatten(1), [], None
+        if torch.is_grad_enabled():  # else one after the other: there may be many rows
+            firsts = Prefixes.apply(flat, self.bias, e, *self.before)
+        for j in range(len(self.tokens)):
+            first = self._first(j, flat[:, : j * e]) if firsts is None else firsts[j]
+            if given is not None:
+                more = self._known(j, given)
+                first = torch.cat([first[:len(more)] + more, first[len(more):]])
             logits = self._logits(j, first, tokens_bt, masks)
-            loss = F.cross_entropy(logits, tokens_bt[:, j], reduction="none")
-            out.append(loss.masked_fill(given_bt[:, j], 0.0))
-        return torch.stack(out, 1)
+            out.append(F.cross_entropy(logits, tokens_bt[:, j], reduction="none"))
+        losses = torch.stack(out, 1)
+        if given is None:
+            return losses
+        return torch.cat([losses[:len(given.told)].masked_fill(given.told, 0.0), losses[len(given.told):]])
+
+    def _known(self, j: int, given: _Given) -> Tensor:
+        """What rows with given tokens add to the first layer [G, hidden] beside the embeddings before ``j``."""
+        e, coarse = self.embedding_size, self.tokens[j].coarse
+        fine = j + 1 < len(self.tokens) and self.tokens[j + 1].coarse == j  # it would tell the answer
+        start = j + 2 if fine else j + 1
+        odd = torch.cat([~given.seen[:, :j], given.told[:, j:]], 1).to(given.after.dtype)
+        odd[:, j:start] = 0
+        more = F.linear(given.after[:, start:].flatten(1), self.after[j][:, (start - j - 1) * e:])
+        if coarse is not None:  # known to whoever asks for the fine one
+            odd[:, coarse] = 0
+            hidden = given.all[:, coarse] * ~given.seen[:, coarse, None]
+            more = more + F.linear(hidden, self.before[j][:, coarse * e:(coarse + 1) * e])
+        return more + F.linear(odd, self.flags[j])
 
     def relaxed(self, rows: int, temperature: float) -> Tensor:
         """Differentiable one-hot rows [B, D] from the unconditional law."""

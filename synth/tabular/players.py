@@ -35,12 +35,8 @@ class AutoregressivePlayers:
         """Mean negative log-likelihood per token; a share of the rows knows a random subset of the other columns."""
         rows, tokens = batch.shape
         count = int(self.given * rows)
-        total = self.generator.losses(batch[count:]).sum()
-        if count:
-            given = self._subsets(count)
-            chain = torch.rand(count, device=batch.device) < 0.5
-            total = total + self.generator.losses_given(batch[:count], given, chain).sum()
-        return total / (rows * tokens)
+        chain = torch.rand(count, device=batch.device) < 0.5
+        return self.generator.losses(batch, self._subsets(count), chain).sum() / (rows * tokens)
 
     def _subsets(self, rows: int) -> Tensor:
         """Given columns [rows, T]: half the rows know one to three columns, the others a random share."""

@@ -14,6 +14,7 @@ from synth.seeds import generator
 from synth.tabular.codec import Token
 from synth.tabular.networks import ConditionalGenerator
 from synth.tabular.players import AutoregressivePlayers
+from synth.tabular.prefix import Prefixes
 from synth.tabular.rows import pick
 
 
@@ -141,15 +142,42 @@ def test_members_share_rows_while_training_and_average_their_distributions_after
     def alone(member: int) -> torch.Tensor:
         """Losses [B, T] of one member by itself: the others' scales and shifts are not even there."""
         single = ConditionalGenerator(tokens, embedding=3, hidden=16, inner=8, dropout=0.0).eval()
-        single.load_state_dict({name: value[:, member:member + 1] if name.startswith(("scale_", "shift_")) else value
+        single.load_state_dict({name: value[member:member + 1] if name.startswith(("scale_", "shift_")) else value
                                 for name, value in network.state_dict().items()})
         return single.losses(cells)
 
     each = torch.stack([alone(member) for member in range(5)])
     assert each.std(0).min() > 1e-4  # they differ
     torch.testing.assert_close(network.eval().losses(cells), -torch.log(torch.exp(-each).mean(0)))
-    owner = torch.arange(rows) // -(-rows // 5)
+    owner = torch.arange(rows) % 5
     torch.testing.assert_close(network.train().losses(cells), each[owner, torch.arange(rows)])
+
+
+def test_rows_with_given_tokens_are_told_what_the_words_say() -> None:
+    torch.manual_seed(9)
+    coarse = Token(column=1, size=3, coarse=None, bins=0, children=(), positions=(float("nan"),) * 3)
+    fine = Token(column=1, size=4, coarse=1, bins=0, children=(4, 2, 3), positions=(float("nan"),) * 4)
+    network = ConditionalGenerator([token(4, 0), coarse, fine, token(2, 6, 2)], embedding=3, hidden=16, inner=8).eval()
+    for parameter in (*network.after, *network.flags):
+        torch.nn.init.normal_(parameter)
+    cells = torch.stack([torch.randint(0, size, (40,)) for size in (4, 3, 2, 8)], 1) + torch.rand(40, 4)
+    given, chain = torch.rand(30, 3) < 0.4, torch.rand(30) < 0.5
+    given = given[:, [0, 1, 1, 2]]  # a column's tokens are given together
+    made = network.losses(cells, given, chain)
+    torch.testing.assert_close(made[30:], network.losses(cells[30:]))
+    for row in range(30):
+        for j in range(4):
+            if given[row, j]:
+                assert made[row, j] == 0
+                continue
+            visible = [k != j and bool(given[row, k] or (chain[row] and k < j) or (j, k) == (2, 1)) for k in range(4)]
+            if j == 1:
+                visible[2] = False
+            seen = torch.tensor([visible])
+            known = network.cells(cells[row:row + 1], network.shift) * seen[:, :, None]
+            logits = network._logits(j, network._first_given(j, known, seen), cells[row:row + 1])
+            wanted = torch.nn.functional.cross_entropy(logits, cells[row:row + 1, j].long())
+            torch.testing.assert_close(made[row, j], wanted)
 
 
 def test_dropout_drops_its_share_and_keeps_the_mean() -> None:
@@ -160,3 +188,17 @@ def test_dropout_drops_its_share_and_keeps_the_mean() -> None:
     for mask in masks:
         assert abs(float((mask == 0).float().mean()) - 0.3) < 0.01 and abs(float(mask.mean()) - 1) < 0.01
     assert network.eval()._masks(500) is None
+
+
+def test_all_first_layers_at_once_are_the_layers_one_by_one_and_so_are_their_gradients() -> None:
+    torch.manual_seed(10)
+    flat, bias = torch.randn(7, 12, dtype=torch.float64, requires_grad=True), torch.randn(4, 5, dtype=torch.float64)
+    before = [torch.randn(5, 3 * j, dtype=torch.float64, requires_grad=True) for j in range(4)]
+    bias.requires_grad_()
+    weights = torch.randn(4, 7, 5, dtype=torch.float64)
+    made = torch.stack(Prefixes.apply(flat, bias, 3, *before))
+    slow = torch.stack([torch.nn.functional.linear(flat[:, :3 * j], w, bias[j]) for j, w in enumerate(before)])
+    torch.testing.assert_close(made, slow)
+    fast = torch.autograd.grad((made * weights).sum(), [flat, bias, *before])
+    for ours, theirs in zip(fast, torch.autograd.grad((slow * weights).sum(), [flat, bias, *before]), strict=True):
+        torch.testing.assert_close(ours, theirs)
