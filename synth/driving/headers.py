@@ -21,6 +21,7 @@ from synth.driving.header import Header
 from synth.driving.networks.fields import HeaderNetwork
 from synth.driving.outline import Outline
 from synth.driving.scenes import Scenes
+from synth.driving.together import together
 from synth.driving.training import held_back, shares
 from synth.gan.players import Offer, Seen
 from synth.gan.recipe import Recipe
@@ -31,7 +32,7 @@ from synth.seeds import derive, generator
 
 FORMAT = 1  # of the saved folder
 WEIGHTS, DESCRIPTION = "headers.safetensors", "headers.json"
-BATCH = 8192  # headers drawn at once
+BATCH = 2048  # headers drawn at once
 VEHICLES = 2  # rows of a shared block in a batch, for each scene
 MOST = 60_000  # scenes that are learnt from
 SCALE = 50.0  # nats of a header, so that the loss is of order one
@@ -73,16 +74,15 @@ class HeaderModel:
     def draw(self, table: pd.DataFrame, condition: NDArray[np.float32], friction: NDArray[np.float32], *, seed: int
              ) -> pd.DataFrame:
         """Header columns for each row of a listing, on roads of some friction; equal seeds give equal bytes."""
-        rng = torch.Generator().manual_seed(derive(seed, "outline"))
         network = self.network.cpu()
-        parts = []
-        with torch.inference_mode():
-            for start in range(0, max(1, len(table)), BATCH):
-                part = slice(start, start + BATCH)
-                parts.append(Outline(
-                    table.iloc[part].reset_index(drop=True), condition[part], friction[part], self.header, self.cells,
-                    {name: network.of(name) for name in self.cells}, rng).draw())
-        return pd.concat(parts, ignore_index=True)
+
+        def draw(number: int) -> pd.DataFrame:
+            part = slice(number * BATCH, (number + 1) * BATCH)
+            rng = torch.Generator().manual_seed(derive(seed, "outline", number))
+            return Outline(table.iloc[part].reset_index(drop=True), condition[part], friction[part], self.header,
+                           self.cells, {name: network.of(name) for name in self.cells}, rng).draw()
+
+        return pd.concat(list(together(draw, max(1, -(-len(table) // BATCH)))), ignore_index=True)
 
     def save(self, folder: Path) -> None:
         """Weights as safetensors, the rest as JSON. Private: the bins are drawn from the train part."""

@@ -16,6 +16,7 @@ from synth.driving.plan import Plan, facts
 from synth.driving.players import Store, plain, seen, token_losses
 from synth.driving.rollout import roll_out
 from synth.driving.scenes import SceneShape
+from synth.driving.together import together
 from synth.driving.tokens import Grids
 from synth.driving.training import Driver, networks, on_bicycle, train
 from synth.gan.recipe import Recipe
@@ -25,7 +26,7 @@ from synth.seeds import derive
 
 FORMAT = 1  # of the saved folder
 WEIGHTS, CRITIC, DESCRIPTION = "policy.safetensors", "critic.safetensors", "model.json"
-BATCH = 1024  # scenes driven at once
+BATCH = 512  # scenes driven at once; more do not stay in the cache
 
 
 class DriverModel:
@@ -55,19 +56,21 @@ class DriverModel:
         """States float32 [n, K, T, 4] of a drive for each plan; equal seeds give equal bytes."""
         n, count = plan.present.shape
         out = np.zeros((n, count, self.shape.steps, 4), np.float32)
-        with (progress or Silent()).step("driving", max(1, n)) as step, torch.inference_mode():
-            for number, start in enumerate(range(0, n, BATCH)):
-                part = plan.take(slice(start, start + BATCH))
-                told = facts(part, self.shape.steps, self.shape.dt, self.device)
-                rng = torch.Generator(device=self.device).manual_seed(derive(seed, "drive", number))
-                if isinstance(self.policy, WholeScene):
-                    noise = torch.randn(len(part), NOISE, generator=rng, device=self.device)
-                    states = self.policy(told, self.shape.dt, noise)
-                else:
-                    first = torch.from_numpy(part.start).to(self.device)
-                    states = roll_out(self.policy, first, told, self.shape.dt, rng=rng)
-                out[start:start + BATCH] = states.transpose(1, 2).cpu().numpy()
-                step.update(min(n, start + BATCH))
+
+        def drive(number: int) -> Tensor:
+            part = plan.take(slice(number * BATCH, (number + 1) * BATCH))
+            told = facts(part, self.shape.steps, self.shape.dt, self.device)
+            rng = torch.Generator(device=self.device).manual_seed(derive(seed, "drive", number))
+            if isinstance(self.policy, WholeScene):
+                noise = torch.randn(len(part), NOISE, generator=rng, device=self.device)
+                return self.policy(told, self.shape.dt, noise).cpu()
+            first = torch.from_numpy(part.start).to(self.device)
+            return roll_out(self.policy, first, told, self.shape.dt, rng=rng).cpu()
+
+        with (progress or Silent()).step("driving", max(1, n)) as step:
+            for number, states in enumerate(together(drive, -(-n // BATCH), self.device)):
+                out[number * BATCH:(number + 1) * BATCH] = states.transpose(1, 2).numpy()
+                step.update(min(n, (number + 1) * BATCH))
         return out
 
     def scores(self, states: NDArray[np.float32], plan: Plan) -> NDArray[np.float64]:
