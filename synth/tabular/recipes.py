@@ -13,7 +13,7 @@ _CONDITIONAL = (
     ("embedding", 8), ("hidden", 128), ("inner", 64), ("dropout", 0.0), ("smooth", 16), ("given", 0.1), ("members", 5),
     ("temperature", 0.7), ("critic_width", 128),
     ("likelihood_passes", 60.0), ("settling_passes", 30.0), ("adversarial_passes", 5.0), ("control_passes", 25.0),
-    ("likelihood_budget", 600.0), ("settling_budget", 150.0), ("adversarial_budget", 15.0), ("control_budget", 75.0),
+    ("likelihood_budget", 900.0), ("settling_budget", 225.0), ("adversarial_budget", 15.0), ("control_budget", 75.0),
 )
 
 _NOISE = (
