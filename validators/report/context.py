@@ -133,6 +133,10 @@ def _counts_rounded(value: Any, k: int) -> Any:
     return rounded(value, k) if isinstance(value, int) and not isinstance(value, bool) else value
 
 
+SELECTED = "Early stopping and the choice among phases use a validation part of train."
+SELECTED_WITHOUT = "Nothing was chosen by looking at train: training was given what was measured with noise."
+
+
 def model(contract: Contract, fit: Mapping[str, Any], generate: Mapping[str, Any]) -> dict[str, Any]:
     """How the generator was trained and which phase made the release, from the records of fit and generate."""
     rows, history = finite(fit.get("rows")), fit.get("history")
@@ -146,13 +150,13 @@ def model(contract: Contract, fit: Mapping[str, Any], generate: Mapping[str, Any
     shown = {"rows", "rows_available", "entities", "sampled", "recipe", "released_phase", "seconds", "phases",
              "history", "constraints_broken_in_data", "finished"}
     return {
-        "recipe": contract.training.recipe, "effort": contract.training.effort, "row_cap": contract.training.max_rows,
+        "recipe": fit.get("recipe") or contract.training.recipe, "effort": contract.training.effort, "row_cap": contract.training.max_rows,
         "options": {name: value for name, value in contract.training.options},
         "conditions": list(contract.conditions),
         "rows": rounded(fit.get("rows"), contract.k), "entities": rounded(fit.get("entities"), contract.k),
         "rows_available": rounded(fit.get("rows_available"), contract.k), "sampled": bool(fit.get("sampled")),
-        "selection": "Early stopping and the choice among phases use a validation part of train. Holdout and "
-                     "reference were not touched before the gates.",
+        "selection": (SELECTED if contract.budget is None else SELECTED_WITHOUT) + " Holdout and reference were not "
+                     "touched before the gates.",
         "released_phase": fit.get("released_phase") or history.get("released"), "phases": phases,
         "seconds": finite(fit.get("seconds")),
         "constraints_broken_in_data": {

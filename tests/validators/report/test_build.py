@@ -11,9 +11,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from synth.contract.model import Budget
 from synth.errors import InternalError
 from validators.finding import Finding, GateResult, Verdict
-from validators.report import SCHEMA_VERSION, build, disclosure_check, render
+from validators.report import SCHEMA_VERSION, build, context, disclosure_check, render
 from validators.report.build import margin
 from validators.report.disclosure import rounded, tidy_picture
 
@@ -239,3 +240,9 @@ def test_the_report_says_what_the_scenes_are_and_whose(example: ModuleType) -> N
     page = render(report)
     assert "the first 40, where the set has so many" in page and "<dt>Scenes</dt>" in page
     assert "<dt>Scenes</dt>" not in render(example.report())
+
+
+def test_under_a_budget_nothing_was_chosen_by_train(example: ModuleType) -> None:
+    said = context.model(example.contract(budget=Budget(epsilon=3.0, delta=1e-6)), {"recipe": "medical/private"}, {})
+    assert "Nothing was chosen by looking at train" in said["selection"] and said["recipe"] == "medical/private"
+    assert "validation part of train" in context.model(example.contract(), {}, {})["selection"]
