@@ -150,7 +150,8 @@ def model(contract: Contract, fit: Mapping[str, Any], generate: Mapping[str, Any
     shown = {"rows", "rows_available", "entities", "sampled", "recipe", "released_phase", "seconds", "phases",
              "history", "constraints_broken_in_data", "finished"}
     return {
-        "recipe": fit.get("recipe") or contract.training.recipe, "effort": contract.training.effort, "row_cap": contract.training.max_rows,
+        "recipe": fit.get("recipe") or contract.training.recipe, "effort": contract.training.effort,
+        "row_cap": contract.training.max_rows,
         "options": {name: value for name, value in contract.training.options},
         "conditions": list(contract.conditions),
         "rows": rounded(fit.get("rows"), contract.k), "entities": rounded(fit.get("entities"), contract.k),
