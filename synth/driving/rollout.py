@@ -8,8 +8,8 @@ from torch import Tensor
 from synth.driving.bicycle import advance, controls
 from synth.driving.features import features, planned
 from synth.driving.networks.policy import Policy
-from synth.driving.plan import ONSET, Facts
-from synth.driving.reflexes import restrained, steered
+from synth.driving.plan import HARD, ONSET, Facts
+from synth.driving.reflexes import firm, restrained, steered
 from synth.driving.scenes import EGO
 from synth.driving.tokens import draw, relaxed
 
@@ -41,7 +41,7 @@ def roll_out(policy: Policy, start: Tensor, facts: Facts, dt: float, *, rng: tor
                 chosen.append(relaxed(part, edges, torch.rand_like(part), torch.rand_like(part[..., 0]), temperature))
         rest = torch.stack(chosen, -1) + (rest if policy.smooth else 0.0)
         base = planned(state, facts, facts.schedule[:, t])
-        control = rest + base
+        control = firm(rest + base, facts, facts.schedule[:, t, :, HARD])
         if policy.reflexes:
             control, dares = steered(state, control, used, facts, facts.schedule[:, t, EGO, ONSET])
             control = restrained(state, control, used, facts, dares)

@@ -10,8 +10,8 @@ import torch
 from synth.driving.bicycle import advance, controls
 from synth.driving.geometry import collisions, off_road
 from synth.driving.labels import labels
-from synth.driving.plan import ONSET, facts
-from synth.driving.reflexes import restrained, steered
+from synth.driving.plan import HARD, ONSET, facts
+from synth.driving.reflexes import FIRM, firm, restrained, steered
 from synth.driving.rollout import roll_out
 from synth.driving.scenes import Scenes
 from tests.driving import golden
@@ -99,3 +99,21 @@ def test_a_near_miss_that_was_asked_for_comes_and_is_survived() -> None:
         shows[near] = (labels(drive) == "near_miss").mean(), collisions(drive).any((1, 2)).mean()
     assert shows[True][0] > 0.9 and shows[True][1] < 0.03
     assert shows[False][0] < 0.2
+
+
+def test_a_hard_brake_that_was_asked_for_is_not_taken_back() -> None:
+    _, _, plan = planned(traffic(60))
+    plan = dataclasses.replace(plan, braker=np.zeros(60, np.int64), depth=np.full(60, 5.0, np.float32), near=np.zeros(
+        60, np.float32), brake=np.full(60, 2.0, np.float32), lasting=np.full(60, 1.0, np.float32))
+    told = facts(plan, 40, 0.2)
+    hard = told.schedule[:, 12, :, HARD]
+    assert (hard[:, 0] == 5).all() and not hard[:, 1:].any() and not told.schedule[:, 5, :, HARD].any()
+    control = torch.randn(60, hard.shape[1], 2)
+    found = firm(control, told, hard)
+    assert (found[:, 0, 0] <= -FIRM * 5).all() and torch.equal(found[:, 1:], control[:, 1:])
+    assert torch.equal(found[..., 1], control[..., 1])
+    deeper = firm(control - 9, told, hard)
+    assert torch.equal(deeper, control - 9), "who brakes harder than asked is left alone"
+    for other in ({"depth": np.full(60, 3.0, np.float32)}, {"near": np.full(60, 1.2, np.float32)}):
+        mild = facts(dataclasses.replace(plan, **other), 40, 0.2)
+        assert torch.equal(firm(control, mild, mild.schedule[:, 12, :, HARD]), control)
