@@ -27,6 +27,7 @@ _NAMES = {  # of columns, by what they may be called; the first that is there is
     "kind": ("kind", "type", "class", "vehicle_type", "agent_type", "object_type"),
     "lane": ("lane", "lane_id", "laneid"), "recording": ("recording", "recording_id", "recordingid", "case_id",
                                                          "scenario_id", "file", "session", "run")}
+_TABLES = (".csv", ".parquet")
 _ENTITIES = ("driver", "driver_id", "trip", "trip_id", "vin", "plate")
 _METADATA = ("weather", "road", "daylight", "road_condition")
 _IDENTIFYING = ("plate", "vin", "driver", "phone", "name", "latitude", "longitude", "lat", "lon", "lng", "trip",
@@ -83,6 +84,9 @@ def _format(source: str) -> RecordingFormat | None:
 def _columns(source: str) -> list[str]:
     from synth.tabular.source import guess_options, open_source
 
+    path = Path(source)
+    if path.is_dir() and not any(p.suffix.lower() in _TABLES for p in path.iterdir()):  # a folder for each driver
+        source = str(next((p for p in sorted(path.rglob("*")) if p.suffix.lower() in _TABLES), path))
     return open_source(source, guess_options(source)).names
 
 
@@ -177,9 +181,9 @@ def draft(source: str, name: str) -> str:
 
 def _of_log(source: str) -> list[str]:
     """What is known of the channels of logs."""
-    found = {}
-    if Path(source).suffix.lower() in (".csv", ".parquet"):
-        found = _signals(_columns(source))
+    path = Path(source)
+    tables = path.suffix.lower() in _TABLES or any(p.suffix.lower() in _TABLES for p in path.rglob("*"))
+    found = _signals(_columns(source)) if tables else {}
     lines = ["      columns:  # confirm: the channels that hold them; yaw_rate: null if there is none"]
     lines += [f"        {key}: {json.dumps(found.get(key, key))}" for key in SIGNALS]
     return [*lines, "      units: {speed: m/s, angle: rad, time: s}  # confirm; yaw rates are angles a second",

@@ -161,7 +161,9 @@ def test_logs_are_recognised_and_their_draft_is_a_contract(tmp_path: Path) -> No
     (tmp_path / "measured").mkdir()
     write_mf4(tmp_path / "measured" / "a.mf4", drive(0, seconds=5))
     one = str(tmp_path / "logs" / "driver0" / "a.csv")
-    assert recognises(one) and recognises(str(tmp_path / "measured"))
+    assert recognises(one) and recognises(str(tmp_path / "measured")) and recognises(str(tmp_path / "logs"))
+    whole = draft(str(tmp_path / "logs"), "drives")
+    assert '"yaw_rate"' in whole and "driver0" not in whole
     pd.DataFrame({"time": [1, 2], "speed": [3, 4], "price": [1, 1]}).to_csv(tmp_path / "table.csv", index=False)
     assert not recognises(str(tmp_path / "table.csv"))
     drafted = loads(draft(one, "drives"), tmp_path / "drives.yaml")

@@ -2,17 +2,15 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 from typing import Any
 
 import pytest
 import yaml
 
-from synth.workspace import STAGES, Workspace
+from tests.driving.logs import contract_document, drive
 from tests.driving.recorded import document, states
-from tests.e2e.conftest import DIRECT
-from tests.e2e.secrets_scanner import Scanner
+from tests.e2e.walk import nothing_came_along, walk
 
 RECORDINGS = 24
 
@@ -52,49 +50,59 @@ def motorway(folder: Path) -> tuple[Path, list[bytes]]:
 
 def test_recordings_go_the_whole_road_and_no_drive_comes_along(
         tmp_path: Path, synth: Any, monkeypatch: pytest.MonkeyPatch) -> None:
-    """With the contract gate alone, open for motion: files, release and leaks are under test, not the generator."""
     from pyarrow import parquet
 
-    from validators import gates
-
-    monkeypatch.setitem(gates.GATES, "driving", gates.GATES["driving"][:1])
     contract, secrets = motorway(tmp_path / "source")
-    outputs = [synth("check", contract), synth("run", contract, *DIRECT, "--seed", "3")]
-    for output in outputs:
-        assert output.code == 0, output.err
-    (run,) = Workspace(tmp_path / ".synth").runs()
-    assert list(run.read()["stages"]) == list(STAGES)
-    for arguments in [("show", run.id), ("pull", "road", "--to", "pulled"), ("list",),
-                      ("ledger", "road"),
-                      ("sample", run.id, "--rows", "12", "--where", "manoeuvre=cut_out", "--where", "weather=wet",
-                       "--out", "more"), ("init", "source/recordings", "--name", "drafted")]:
-        outputs.append(synth(*arguments))
-        assert outputs[-1].code == 0, (arguments, outputs[-1].err)
-    (release,) = (tmp_path / "pulled" / "road").iterdir()
-    page = (release / "report.html").read_text()
-    assert all(f'<section id="{part}"' in page for part in ("summary", "intruder", "dp", "ledger", "decision"))
-    assert json.loads((release / "report.json").read_text())["ledger"]["unit"] == "scenes"
-    outputs.append(synth("revoke", f"road@{release.name}", "--as", "A. Okafor", "--reason", "a test", "--key",
-                         tmp_path / "keys" / "signing.pem"))
-    assert outputs[-1].code == 0, outputs[-1].err
-    outputs.append(synth("pull", "road", "--to", "again"))
-    assert outputs[-1].code == 2 and "revoked" in outputs[-1].err
-    listing = parquet.read_table(release / "data" / "train" / "metadata.parquet").to_pydict()
+    walked = walk(tmp_path, synth, monkeypatch, contract, domain="driving", name="road", unit="scenes",
+                  data="source/recordings", samples=[("--rows", "12", "--where", "manoeuvre=cut_out", "--where",
+                                                      "weather=wet", "--out", "more")])
+    train = walked.release / "data" / "train"
+    listing = parquet.read_table(train / "metadata.parquet").to_pydict()
     assert {"manoeuvre", "weather", "lanes", "density", "speed", "min_ttc"} <= set(listing)
     assert not {"driver", "plate", "track", "time"} & set(listing) and len(listing["weather"]) == 60
     named = {name for column, cells in listing.items() if "file" in column for name in cells if name}
-    assert named and all((release / "data" / "train" / name).is_file() for name in named)
+    assert named and all((train / name).is_file() for name in named)
     more = parquet.read_table(tmp_path / "more" / "train" / "metadata.parquet").to_pydict()
     assert set(more["manoeuvre"]) == {"cut_out"} and set(more["weather"]) == {"wet"} and len(more["lanes"]) == 12
+    nothing_came_along(walked, secrets, tmp_path / "source", files=30)
 
-    source = Scanner(secrets).folder(tmp_path / "source")
-    assert source.found, "the scanner finds nothing even where the secrets are"
 
-    def skipped(path: Path) -> bool:
-        return run.private in [path, *path.parents] or (tmp_path / "source") in [path, *path.parents]
+def logs(folder: Path) -> tuple[Path, list[bytes]]:
+    """Drives of 24 people as logs without positions, a folder each, and what must not leave ``private/``."""
+    secrets = []
+    for number in range(24):
+        home = folder / "logs" / f"Wilhelmina-{number}"
+        home.mkdir(parents=True)
+        table = drive(number, seconds=24.0, rate=10.0)
+        table.assign(time=table.time + 1763798400 + 9000 * number).to_csv(home / f"tuesday-{number}.csv", index=False)
+        secrets += [f"{1763798400 + 9000 * number}".encode(), f"{table.yaw_rate[7]:.12f}".encode()]
+    said = contract_document("logs", release=["openscenario", "telemetry"], scenarioFiles=2)
+    said["customProperties"] += [
+        {"property": "synthesis.training", "value": {"recipe": "driving/likelihood", "effort": 0.002}},
+        {"property": "synthesis.rows", "value": 40}]
+    said["schema"][0]["customProperties"].append({"property": "synthesis.conditions", "value": ["manoeuvre"]})
+    opened = {key: {"limit": 1.0, "reason": "a test of files, with hardly any training"} for key in (
+        "motion", "collisions", "off_road", "obeyed", "obeyed_class", "replay")}
+    opened["minimum_scenes"] = {"limit": 20, "reason": "a test"}
+    said["customProperties"].append({"property": "synthesis.gates", "value": {"contract": opened}})
+    contract = folder / "drives.yaml"
+    contract.write_text(yaml.safe_dump(said), encoding="utf-8")
+    return contract, [b"Wilhelmina-", b"tuesday-", *secrets]
 
-    outside = Scanner(secrets).folder(tmp_path, skip=skipped)
-    outside.folder(run.private / "judge")
-    for number, output in enumerate(outputs):
-        outside.bytes((output.out + output.err).encode(), f"output {number}")
-    assert outside.files > 30 and outside.found == {}
+
+@pytest.mark.slow
+def test_logs_without_positions_go_the_whole_road_too(
+        tmp_path: Path, synth: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    from pyarrow import parquet
+
+    contract, secrets = logs(tmp_path / "source")
+    walked = walk(tmp_path, synth, monkeypatch, contract, domain="driving", name="road", unit="scenes",
+                  data="source/logs", samples=[("--rows", "6", "--where",
+                                                                           "manoeuvre=free", "--out", "more")])
+    train = walked.release / "data" / "train"
+    channels = parquet.read_table(train / "telemetry.parquet").to_pandas()
+    assert {"speed", "yaw_rate", "acceleration", "brake"} <= set(channels) and len(channels) == 40 * 30
+    listing = parquet.read_table(train / "metadata.parquet").to_pydict()
+    assert not {"folder", "driver", "recording"} & set(listing) and set(listing["lanes"]) == {1}
+    assert sum(name is not None for name in listing["mf4_file"]) == 2
+    nothing_came_along(walked, secrets, tmp_path / "source", files=15)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import re
 import shutil
 import subprocess
@@ -12,9 +11,9 @@ from typing import Any
 
 import pytest
 
-from synth.workspace import STAGES, Workspace
+from synth.workspace import Workspace
 from tests.e2e.conftest import DIRECT
-from tests.e2e.secrets_scanner import Scanner
+from tests.e2e.walk import nothing_came_along, walk
 
 CONTRACT = Path(__file__).resolve().parents[2] / "data_contracts" / "phantoms.yaml"
 PATIENTS = 90
@@ -46,58 +45,27 @@ def hospital(folder: Path, **changed: str) -> tuple[Path, list[bytes]]:
 
 def test_an_archive_goes_the_whole_road_and_nobody_in_it_comes_along(
         tmp_path: Path, synth: Any, monkeypatch: pytest.MonkeyPatch) -> None:
-    """With the contract gate alone: files, release and leaks of names are under test here, not the generator."""
     from pyarrow import parquet
     from pydicom import dcmread
 
-    from validators import gates
-
-    monkeypatch.setitem(gates.GATES, "medical", gates.GATES["medical"][:1])
     contract, secrets = hospital(tmp_path / "source")
-    outputs = [synth("check", contract), synth("run", contract, *DIRECT, "--seed", "3")]
-    for output in outputs:
-        assert output.code == 0, output.err
-    (run,) = Workspace(tmp_path / ".synth").runs()
-    assert list(run.read()["stages"]) == list(STAGES)
-    for arguments in [("show", run.id), ("pull", "phantoms", "--to", "pulled"), ("list",),
-                      ("ledger", "phantoms"),
-                      ("sample", run.id, "--rows", "12", "--where", "lesion=none", "--where", "age>=50", "--out",
-                       "more"),
-                      ("sample", run.id, "--rows", "12", "--balance", "lesion", "--out", "even"),
-                      ("init", "source/archive", "--name", "drafted")]:
-        outputs.append(synth(*arguments))
-        assert outputs[-1].code == 0, (arguments, outputs[-1].err)
-    (release,) = (tmp_path / "pulled" / "phantoms").iterdir()
-    page = (release / "report.html").read_text()
-    assert all(f'<section id="{part}"' in page for part in ("summary", "intruder", "dp", "ledger", "decision"))
-    assert json.loads((release / "report.json").read_text())["ledger"]["unit"] == "images"
-    outputs.append(synth("revoke", f"phantoms@{release.name}", "--as", "A. Okafor", "--reason", "a test", "--key",
-                         tmp_path / "keys" / "signing.pem"))
-    assert outputs[-1].code == 0, outputs[-1].err
-    outputs.append(synth("pull", "phantoms", "--to", "again"))
-    assert outputs[-1].code == 2 and "revoked" in outputs[-1].err
+    walked = walk(tmp_path, synth, monkeypatch, contract, domain="medical", name="phantoms", unit="images",
+                  data="source/archive", samples=[
+                      ("--rows", "12", "--where", "lesion=none", "--where", "age>=50", "--out", "more"),
+                      ("--rows", "12", "--balance", "lesion", "--out", "even")])
+    release = walked.release
     listing = parquet.read_table(release / "data" / "train" / "metadata.parquet").to_pydict()
     assert set(listing) == {"file_name", "lesion", "site", "age", "sex"}
     first = dcmread(release / "data" / "train" / listing["file_name"][0])
     assert first[0x0008, 0x001C].value == "YES" and first.PatientIdentityRemoved == "YES"
-    assert first.pixel_array.shape == (16, 16) and len(listing["lesion"]) == run.read()["stages"]["generate"]["rows"]
+    made = walked.run.read()["stages"]["generate"]["rows"]
+    assert first.pixel_array.shape == (16, 16) and len(listing["lesion"]) == made
     more = parquet.read_table(tmp_path / "more" / "train" / "metadata.parquet").to_pydict()
     assert set(more["lesion"]) == {"none"} and min(more["age"]) >= 50 and len(more["age"]) == 12
     even = parquet.read_table(tmp_path / "even" / "train" / "metadata.parquet").to_pydict()
     assert Counter(even["lesion"]) == {"diffuse": 3, "nodule": 3, "none": 3, "ring": 3}
     foreign_toolkits_read(release, listing)
-
-    source = Scanner(secrets).folder(tmp_path / "source" / "archive")
-    assert source.found, "the scanner finds nothing even where the secrets are"
-
-    def skipped(path: Path) -> bool:
-        return run.private in [path, *path.parents] or (tmp_path / "source") in [path, *path.parents]
-
-    outside = Scanner(secrets).folder(tmp_path, skip=skipped)
-    outside.folder(run.private / "judge")
-    for number, output in enumerate(outputs):
-        outside.bytes((output.out + output.err).encode(), f"output {number}")
-    assert outside.files > 100 and outside.found == {}
+    nothing_came_along(walked, secrets, tmp_path / "source" / "archive", files=100)
 
 
 def foreign_toolkits_read(release: Path, listing: dict[str, list[Any]]) -> None:

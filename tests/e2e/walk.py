@@ -1,0 +1,70 @@
+"""The whole road through the command line, for domains whose releases list files: run, pulled, drawn from, revoked."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from synth.workspace import STAGES, Workspace
+from tests.e2e.conftest import DIRECT
+from tests.e2e.secrets_scanner import Scanner
+
+SECTIONS = ("summary", "intruder", "dp", "ledger", "decision")
+
+
+@dataclass(frozen=True)
+class Walked:
+    """A run that was published as ``release``, and what every command said."""
+
+    folder: Path
+    run: Any
+    release: Path
+    outputs: tuple[Any, ...]
+
+
+def walk(folder: Path, synth: Any, monkeypatch: pytest.MonkeyPatch, contract: Path, *, domain: str, name: str,
+         unit: str, data: str, samples: Sequence[Sequence[str]]) -> Walked:
+    """With the contract gate alone: files, release and leaks are under test, not the generator. ``data`` is drafted
+    from, relative to ``folder``; ``samples`` are arguments of ``synth sample``."""
+    from validators import gates
+
+    monkeypatch.setitem(gates.GATES, domain, gates.GATES[domain][:1])
+    outputs = [synth("check", contract), synth("run", contract, *DIRECT, "--seed", "3")]
+    for output in outputs:
+        assert output.code == 0, output.err
+    (run,) = Workspace(folder / ".synth").runs()
+    assert list(run.read()["stages"]) == list(STAGES)
+    for arguments in [("show", run.id), ("pull", name, "--to", "pulled"), ("list",), ("ledger", name),
+                      *(("sample", run.id, *given) for given in samples), ("init", data, "--name", "drafted")]:
+        outputs.append(synth(*arguments))
+        assert outputs[-1].code == 0, (arguments, outputs[-1].err)
+    (release,) = (folder / "pulled" / name).iterdir()
+    page = (release / "report.html").read_text()
+    assert all(f'<section id="{part}"' in page for part in SECTIONS)
+    assert json.loads((release / "report.json").read_text())["ledger"]["unit"] == unit
+    outputs.append(synth("revoke", f"{name}@{release.name}", "--as", "A. Okafor", "--reason", "a test", "--key",
+                         folder / "keys" / "signing.pem"))
+    assert outputs[-1].code == 0, outputs[-1].err
+    outputs.append(synth("pull", name, "--to", "again"))
+    assert outputs[-1].code == 2 and "revoked" in outputs[-1].err
+    return Walked(folder, run, release, tuple(outputs))
+
+
+def nothing_came_along(walked: Walked, secrets: list[bytes], data: Path, *, files: int) -> None:
+    """``secrets`` are in ``data`` and, besides the source and the private half, in none of at least ``files`` files."""
+    assert Scanner(secrets).folder(data).found, "the scanner finds nothing even where the secrets are"
+    private, source = walked.run.private, walked.folder / "source"
+
+    def skipped(path: Path) -> bool:
+        return private in [path, *path.parents] or source in [path, *path.parents]
+
+    outside = Scanner(secrets).folder(walked.folder, skip=skipped)
+    outside.folder(private / "judge")
+    for number, output in enumerate(walked.outputs):
+        outside.bytes((output.out + output.err).encode(), f"output {number}")
+    assert outside.files > files and outside.found == {}
