@@ -23,10 +23,13 @@ COLUMNS = (
     ("train_seconds", "train s", 0), ("train_cpu", "train CPU s", 0), ("sample_seconds", "sample s", 1),
     ("peak_mib", "peak MiB", 0),
 )
-ORDER = ("real-holdout", "conditional-gan", "likelihood", "wgan-gp", "independent", "copula", "bootstrap", "ctgan",
-         "mostlyai")
+ORDER = ("real-holdout", "conditional-gan", "likelihood", "conditional-gan, a row a bin", "likelihood, a row a bin",
+         "wgan-gp", "independent", "copula", "bootstrap", "ctgan", "mostlyai")
 NAMES = {"real-holdout": "**real rows (the floor)**", "conditional-gan": "**ours: conditional GAN**",
-         "likelihood": "ours: critic off, equal time", "wgan-gp": "ours: plain WGAN-GP, CTGAN conditioning",
+         "likelihood": "ours: critic off, equal time",
+         "conditional-gan, a row a bin": "ours, before bins were smooth",
+         "likelihood, a row a bin": "ours, before, critic off, equal time",
+         "wgan-gp": "ours: plain WGAN-GP, CTGAN conditioning",
          "independent": "independent columns", "copula": "Gaussian copula", "bootstrap": "bootstrap of train",
          "ctgan": "ctgan (package)", "mostlyai": "mostlyai-engine (package)"}
 # two-sided 97.5 % quantile of Student's t by degrees of freedom
