@@ -27,7 +27,7 @@ from validators.finding import Finding, Verdict
 TAIL = 0.001  # share of synthetic records that stand so near a piece of holdout or reference by chance
 WIDE = 0.02  # share from which the shape of the tail is learned
 STRATUM = 200  # synthetic records of a class, from which on the class has a threshold of its own
-PLANTED = 100  # copies of each kind
+PLANTED = 200  # copies of each kind: a share near .5 is known to .03
 REAL, SYNTHETIC = 8_000, 3_000  # records compared at most
 FALSE_ALARM = 0.01  # chance of one unmistakable copy in a set without any
 CONTROLS = 2  # pieces of untouched people: holdout and reference
