@@ -30,9 +30,9 @@ def _settings(generator: str = "residual", critic: str = "residual", **changed: 
     return tuple((said | changed).items())
 
 
-# Rates are for the averaged generator: the last steps are small, so the average is of weights that agree. Penalties stay
-# float32: on a processor the second derivative of a bfloat16 convolution ends the process (a division by zero in
-# oneDNN, torch 2.13) for some sizes, 32x48 in batches of 64 and 128x128 of three channels among them.
+# Rates are for the averaged generator: the last steps are small, so the average is of weights that agree.
+# Penalties stay float32: on a processor the second derivative of a bfloat16 convolution ends the process (a division
+# by zero in oneDNN, torch 2.13) for some sizes, 32x48 in batches of 64 and 128x128 of three channels among them.
 _FAST = Phase(name="adversarial", batch=64, anneal=True, half_life=10_000, precision="bfloat16", channels_last=True,
               patience=8, generator_rate=1e-3, critic_rate=1e-3, betas=(0.0, 0.9))
 # The penalties begin ten times as strong as they end (Huang et al. 2024): weak ones from the start let losses leap.
