@@ -14,7 +14,8 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-GRAVITY = 9.81
+from synth.driving.safety import GRAVITY
+
 SLOWEST = 3.0  # m/s: below it, steering is scaled as if the vehicle were this fast, or it could not turn at all
 
 

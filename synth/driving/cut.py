@@ -16,7 +16,7 @@ from synth.driving.groups import Groups, groups
 from synth.driving.labels import labels
 from synth.driving.readers import Recorded, read
 from synth.driving.road import carriageways
-from synth.driving.safety import max_drac, min_ttc
+from synth.driving.safety import following
 from synth.driving.scenes import EGO, MANOEUVRE, SPEED, Scenes
 from synth.driving.tracks import Recording, recordings
 from synth.driving.windows import Windows, windows
@@ -115,11 +115,12 @@ def _texts(contract: Contract, recorded: Recorded, scenes: Scenes, density: NDAr
            rows: NDArray[np.int64]) -> dict[str, list[str | None]]:
     """The listing's columns as texts: derived ones, and those of the ego vehicle's track."""
     ego = rows[:, EGO] if len(rows) else np.zeros(0, np.int64)
+    pairs = following(scenes)
     made: dict[str, list[str]] = {
         MANOEUVRE: [str(v) for v in labels(scenes)], "lanes": [f"{v:.0f}" for v in scenes.road[:, 0]],
         "density": [f"{v:.1f}" for v in density], "speed": [f"{v:.2f}" for v in scenes.states[:, EGO, 0, SPEED]],
-        "min_ttc": [f"{v:.2f}" for v in np.minimum(min_ttc(scenes), LONGEST)],
-        "max_drac": [f"{v:.2f}" for v in np.minimum(max_drac(scenes), HARDEST)],
+        "min_ttc": [f"{v:.2f}" for v in np.minimum(pairs.min_ttc, LONGEST)],
+        "max_drac": [f"{v:.2f}" for v in np.minimum(pairs.max_drac, HARDEST)],
         "min_pet": [f"{v:.2f}" for v in np.minimum(min_pet(scenes), LONGEST)]}
     found: dict[str, list[str | None]] = {}
     for column in contract.columns:

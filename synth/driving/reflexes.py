@@ -12,9 +12,10 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from synth.driving.bicycle import BOUNDS, GRAVITY
+from synth.driving.bicycle import BOUNDS
 from synth.driving.labels import HARD_BRAKE
 from synth.driving.plan import Facts
+from synth.driving.safety import GRAVITY
 
 EDGE, ALONGSIDE = 1.5, 1.3  # 1/s: how late one turns away from the edge, and from a neighbour
 SPARE = 0.1  # m left at the edge

@@ -11,8 +11,9 @@ from dataclasses import replace
 import numpy as np
 from numpy.typing import NDArray
 
-from synth.driving.bicycle import BOUNDS, GRAVITY
+from synth.driving.bicycle import BOUNDS
 from synth.driving.labels import event
+from synth.driving.safety import GRAVITY
 from synth.driving.scenes import EGO, LENGTH, SPEED, WIDTH, D, S, Scenes
 
 ACTOR = 1  # the actor's slot in a cast scene

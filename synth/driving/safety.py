@@ -42,6 +42,23 @@ class Following:
         found: NDArray[np.float64] = np.maximum(self.closing, 0.0) ** 2 / (2 * np.maximum(self.gap, CLOSE))
         return found
 
+    @property
+    def min_ttc(self) -> NDArray[np.float64]:
+        """The smallest time to collision of the ego vehicle with its leader or its follower in s; [n]."""
+        found = self.ttc
+        behind = np.where(self.leader == EGO, found, np.inf).min(axis=(1, 2))
+        least: NDArray[np.float64] = np.minimum(found[:, EGO].min(axis=-1), behind)
+        return least
+
+    @property
+    def max_drac(self) -> NDArray[np.float64]:
+        """The largest deceleration that the ego vehicle behind its leader, or its follower behind it, needs to avoid a
+        crash, m/s^2; 0 where nobody closes in; [n]."""
+        found = self.drac
+        behind = np.where(self.leader == EGO, found, 0.0).max(axis=(1, 2))
+        most: NDArray[np.float64] = np.maximum(found[:, EGO].max(axis=-1), behind)
+        return most
+
 
 def following(scenes: Scenes) -> Following:
     """Leader, gap and closing speed of every vehicle at every step."""
@@ -77,29 +94,20 @@ def headway(scenes: Scenes) -> NDArray[np.float64]:
 
 
 def min_ttc(scenes: Scenes) -> NDArray[np.float64]:
-    """The smallest time to collision of the ego vehicle with its leader or its follower in s; [n]."""
-    pairs = following(scenes)
-    found = pairs.ttc
-    own = found[:, EGO].min(axis=-1)
-    behind = np.where(pairs.leader == EGO, found, np.inf).min(axis=(1, 2))
-    least: NDArray[np.float64] = np.minimum(own, behind)
-    return least
+    """See :attr:`Following.min_ttc`."""
+    return following(scenes).min_ttc
 
 
 def max_drac(scenes: Scenes) -> NDArray[np.float64]:
-    """The largest deceleration that the ego vehicle behind its leader, or its follower behind it, needs to avoid a
-    crash, m/s^2; 0 where nobody closes in; [n]."""
-    pairs = following(scenes)
-    found = pairs.drac
-    behind = np.where(pairs.leader == EGO, found, 0.0).max(axis=(1, 2))
-    most: NDArray[np.float64] = np.maximum(found[:, EGO].max(axis=-1), behind)
-    return most
+    """See :attr:`Following.max_drac`."""
+    return following(scenes).max_drac
 
 
-def avoidable(scenes: Scenes, mu: NDArray[Any]) -> NDArray[np.bool_]:
-    """Whether brakes could have kept the ego vehicle and its leader or follower apart at every step: what they need is
-    within what the road of friction ``mu`` [n] gives (Cunto and Saccomanno 2008). Drivers who react at once; [n]."""
-    found: NDArray[np.bool_] = max_drac(scenes) <= np.asarray(mu, np.float64) * GRAVITY
+def avoidable(needed: NDArray[np.float64], mu: NDArray[Any]) -> NDArray[np.bool_]:
+    """Whether brakes could have kept the ego vehicle and its leader or follower apart at every step: the deceleration
+    they ``needed`` [n] (:attr:`Following.max_drac`) is within what the road of friction ``mu`` [n] gives (Cunto and
+    Saccomanno 2008). Drivers who react at once; [n]."""
+    found: NDArray[np.bool_] = needed <= np.asarray(mu, np.float64) * GRAVITY
     return found
 
 

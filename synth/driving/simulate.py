@@ -22,12 +22,12 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from synth.driving.safety import GRAVITY
 from synth.errors import InternalError, UserError
 from synth.progress import Progress, Silent
 from synth.seeds import generator
 
 RATE = 5.0  # Hz
-GRAVITY = 9.81
 _WORKER = Path(__file__).with_name("simulate_worker.py")
 _LIMIT = 1800  # s for a batch of runs; one takes a third of a second
 _BATCH = 12  # runs of one process

@@ -19,9 +19,10 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from synth.driving.safety import GRAVITY
 from synth.driving.scenes import EGO, HEADING, LENGTH, SPEED, Kind, Scenes
 
-GRAVITY, WHEELBASE, SLOWEST = 9.81, 0.6, 1.0  # m/s^2; share of the length; m/s below which steering is not told apart
+WHEELBASE, SLOWEST = 0.6, 1.0  # share of the length; m/s below which steering is not told apart
 CHANNELS = {  # name -> unit
     "speed": "m/s", "acceleration": "m/s^2", "lateral_acceleration": "m/s^2", "yaw_rate": "rad/s",
     "steering_angle": "rad", "throttle": "1", "brake": "1",

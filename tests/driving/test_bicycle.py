@@ -10,7 +10,8 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from synth.driving.bicycle import BOUNDS, GRAVITY, SLOWEST, advance, controls, track
+from synth.driving.bicycle import BOUNDS, SLOWEST, advance, controls, track
+from synth.driving.safety import GRAVITY
 from synth.driving.tokens import Grid, Grids, draw, encode, relaxed
 from tests.driving.toys import traffic
 

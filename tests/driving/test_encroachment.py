@@ -64,7 +64,7 @@ def test_what_dry_brakes_can_avoid_snow_may_not() -> None:
     closing = scene((0.0, lane(1), np.linspace(22, 8, 40)), (70.0, lane(1), 8.0))
     needed = max_drac(closing)[0]
     assert 1.0 < needed < 0.9 * GRAVITY
-    assert avoidable(closing, np.array([needed / GRAVITY + 0.01]))[0]
-    assert not avoidable(closing, np.array([needed / GRAVITY - 0.01]))[0]
+    assert avoidable(max_drac(closing), np.array([needed / GRAVITY + 0.01]))[0]
+    assert not avoidable(max_drac(closing), np.array([needed / GRAVITY - 0.01]))[0]
     behind = scene((70.0, lane(1), 8.0), (0.0, lane(1), np.linspace(22, 8, 40)))  # the ego vehicle is the one ahead
     assert max_drac(behind)[0] == pytest.approx(needed, rel=1e-5)

@@ -221,7 +221,8 @@ def _avoidable(evidence: SceneEvidence, real: Scenes) -> list[Finding]:
     for scenes in (evidence.synthetic, real):
         near = scenes.take(labels.labels(scenes) == "near_miss")
         enough = len(np.unique(near.entities)) >= evidence.contract.k
-        could.append(safety.avoidable(near, kinematics.friction(near, evidence.contract)) if enough else None)
+        mu = kinematics.friction(near, evidence.contract)
+        could.append(safety.avoidable(safety.max_drac(near), mu) if enough else None)
     if could[0] is None:
         return []
     share = float(could[0].mean())

@@ -22,7 +22,7 @@ import numpy as np
 
 from synth.driving.encroachment import min_pet
 from synth.driving.files.base import SYNTHETIC, Released
-from synth.driving.safety import avoidable, max_drac, min_ttc
+from synth.driving.safety import avoidable, following
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -44,11 +44,12 @@ def write(path: Path, released: Released) -> None:
     import pyarrow as pa
     import pyarrow.parquet as pq
 
-    scenes, shows = released.scenes, released.shows
+    scenes, shows, pairs = released.scenes, released.shows, following(released.scenes)
+    needed = pairs.max_drac
     times = [pa.array(v.astype(np.float32), pa.float32(), mask=~np.isfinite(v))
-             for v in (min_ttc(scenes), min_pet(scenes))]
-    could = pa.array(avoidable(scenes, np.array([w.friction for w in released.weather])), pa.bool_(),
+             for v in (pairs.min_ttc, min_pet(scenes))]
+    could = pa.array(avoidable(needed, np.array([w.friction for w in released.weather])), pa.bool_(),
                      mask=shows != NEAR_MISS)
     table = pa.table([pa.array(np.arange(len(scenes)), pa.int32()), pa.array(shows.tolist(), pa.string()), times[0],
-                      pa.array(max_drac(scenes), pa.float32()), times[1], could], schema=schema())
+                      pa.array(needed, pa.float32()), times[1], could], schema=schema())
     pq.write_table(table, path, compression="zstd")
