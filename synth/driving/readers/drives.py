@@ -85,14 +85,15 @@ def _states(log: Telemetry, block: Traffic, refused: Counter[str], where: str) -
 def _driven(time: NDArray[np.float64], speed: NDArray[np.float64], rate: NDArray[np.float64], dt: float
             ) -> pd.DataFrame:
     """The way of one stretch without silence."""
-    angle = np.r_[0.0, np.cumsum((rate[1:] + rate[:-1]) / 2)] * dt
-    way = np.r_[0.0, np.cumsum((speed[1:] + speed[:-1]) / 2)] * dt
+    def summed(values: NDArray[np.float64]) -> NDArray[np.float64]:
+        found: NDArray[np.float64] = np.r_[0.0, np.cumsum((values[1:] + values[:-1]) / 2)] * dt
+        return found
+
+    angle, way = summed(rate), summed(speed)
     heading = angle - _road(way, angle)
-    across = np.r_[0.0, np.cumsum(((speed * np.sin(heading))[1:] + (speed * np.sin(heading))[:-1]) / 2)] * dt
-    ahead = speed * np.cos(heading)
-    return pd.DataFrame({
-        "time": time, "x": np.r_[0.0, np.cumsum((ahead[1:] + ahead[:-1]) / 2)] * dt,
-        "y": across - _road(way, across), "heading": heading, "speed": speed})
+    across = summed(speed * np.sin(heading))
+    return pd.DataFrame({"time": time, "x": summed(speed * np.cos(heading)), "y": across - _road(way, across),
+                         "heading": heading, "speed": speed})
 
 
 def _road(way: NDArray[np.float64], values: NDArray[np.float64]) -> NDArray[np.float64]:
