@@ -29,7 +29,7 @@ from synth.progress import Progress
 from synth.records.conditions import Conditioning
 from synth.seeds import derive
 from synth.tabular.private import road as tables
-from synth.tabular.private.measure import Measured
+from synth.tabular.private.measure import Measured, kept
 
 BATCH = 256
 FINE = 1 / 1024  # of the noise: to what noisy sums are rounded
@@ -53,13 +53,6 @@ class Known:
 def patients(images: NDArray[np.int64], budget: Budget) -> NDArray[np.int64]:
     """Whose each image is, as the budget counts: patients, or every image by itself."""
     return images if budget.unit is Unit.ENTITY else np.arange(len(images), dtype=np.int64)
-
-
-def kept(entities: NDArray[np.int64], budget: Budget) -> NDArray[np.intp]:
-    """Places of at most ``contributions`` images of each patient, drawn at random."""
-    order = np.random.default_rng(noise.seed()).permutation(len(entities))
-    place = pd.Series(entities[order]).groupby(entities[order]).cumcount().to_numpy()
-    return np.sort(order[place < (budget.contributions if budget.unit is Unit.ENTITY else 1)])
 
 
 def measured(stored: StoredImages, contract: Contract, plan: Plan, canvas: Canvas, seed: int, progress: Progress

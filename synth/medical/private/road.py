@@ -22,7 +22,6 @@ from torch import Tensor, nn
 from torch.func import functional_call
 
 from synth.contract.model import Contract, Training
-from synth.errors import UserError
 from synth.gan import checkpoint
 from synth.gan.private.accounting import Account, SampledGaussian
 from synth.gan.private.gradients import Plan as NoisySteps
@@ -36,7 +35,7 @@ from synth.medical.model import ImageModel
 from synth.medical.networks import build, capacity
 from synth.medical.part import Judge, Part
 from synth.medical.private import plan as plans
-from synth.medical.private.measure import TRAINING, Known, conditions_of, kept, laid, measured, patients
+from synth.medical.private.measure import TRAINING, Known, conditions_of, laid, measured, patients
 from synth.medical.private.plan import Plan
 from synth.medical.private.training import Student, match, spar
 from synth.medical.shape import ImageShape
@@ -44,7 +43,8 @@ from synth.medical.stored import StoredImages
 from synth.progress import Progress
 from synth.seeds import derive
 from synth.tabular.generator import TableGenerator
-from synth.tabular.private.measure import Measured
+from synth.tabular.private import road as tables
+from synth.tabular.private.measure import Measured, kept
 
 KEPT = "checkpoint-measured"  # survives an interruption of the stage
 COUNT = "released.json"
@@ -160,9 +160,7 @@ def _measurement(real: Callable[[], StoredImages], contract: Contract, plan: Pla
     assert budget is not None
     if (out / KEPT).is_file():
         tensors, said = checkpoint.read(out / KEPT)
-        if (said["statement"]["epsilon"], said["statement"]["delta"]) != (budget.epsilon, budget.delta):
-            raise UserError("this run has measured under another budget", where=str(out.name),
-                            todo="start a new run; both budgets count")
+        tables.require_same(said["statement"], budget, out.name)
         steps = said["steps"]
         return Known(listing=Measured.from_json(said["listing"]), mean=tensors["mean"], count=said["count"],
                      statement=said["statement"]), None if steps is None else NoisySteps(**steps)

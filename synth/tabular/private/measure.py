@@ -74,13 +74,18 @@ class Measured:
                                       for m in data["measurements"]))
 
 
+def kept(units: np.ndarray, budget: Budget) -> np.ndarray:
+    """Places of at most ``contributions`` records of each unit, drawn at random, in order."""
+    if budget.unit is Unit.ROW:
+        return np.arange(len(units))
+    order = np.random.default_rng(noise.seed()).permutation(len(units))
+    place = pd.Series(units[order]).groupby(units[order]).cumcount().to_numpy()
+    return np.sort(order[place < budget.contributions])
+
+
 def bounded(frame: pd.DataFrame, units: np.ndarray, budget: Budget) -> pd.DataFrame:
     """At most ``contributions`` rows of each unit, drawn at random."""
-    if budget.unit is Unit.ROW:
-        return frame
-    order = np.random.default_rng(noise.seed()).permutation(len(frame))
-    place = pd.Series(units[order]).groupby(units[order]).cumcount().to_numpy()
-    return frame.iloc[np.sort(order[place < budget.contributions])].reset_index(drop=True)
+    return frame if budget.unit is Unit.ROW else frame.iloc[kept(units, budget)].reset_index(drop=True)
 
 
 def measure(frame: pd.DataFrame, schema: TableSchema, units: np.ndarray, budget: Budget, account: Account, *,

@@ -130,15 +130,19 @@ def _measurement(contract: Contract, ingested: Path, split: Path, out: Path, pro
     for place in (out / KEPT, out.with_suffix("") / STORED):
         if place.is_file():
             found, said = _read(place)
-            asked = contract.budget
-            if asked is not None and (said["epsilon"], said["delta"]) == (asked.epsilon, asked.delta):
-                return found, said
-            raise UserError("this run has measured under another budget", where=str(place.parent.name),
-                            todo="start a new run; both budgets count")
+            require_same(said, contract.budget, place.parent.name)
+            return found, said
     found, said = measured(StoredTable.open(ingested, split), contract, progress)
     write_json(out / KEPT, {"measured": found.to_json(), "statement": said})
     (out / KEPT).chmod(0o600)
     return found, said
+
+
+def require_same(statement: dict[str, Any], budget: Budget | None, where: str) -> None:
+    """:class:`UserError` unless what was measured before was measured under this budget."""
+    if budget is None or (statement["epsilon"], statement["delta"]) != (budget.epsilon, budget.delta):
+        raise UserError("this run has measured under another budget", where=where,
+                        todo="start a new run; both budgets count")
 
 
 def _read(path: Path) -> tuple[Measured, dict[str, Any]]:
