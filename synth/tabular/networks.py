@@ -176,12 +176,16 @@ class ConditionalGenerator(nn.Module):
 
     def _first_given(self, j: int, known_bte: Tensor, visible_bt: Tensor) -> Tensor:
         """First layer where only ``visible_bt`` is known; ``known_bte`` is zero elsewhere."""
-        e = self.embedding_size
-        flat = known_bte.flatten(1)
-        first = self._first(j, flat[:, : j * e]) + F.linear(flat[:, (j + 1) * e:], self.after[j])
-        odd = torch.cat([~visible_bt[:, :j], visible_bt[:, j:]], 1).to(flat.dtype)
-        odd[:, j] = 0
-        return first + F.linear(odd, self.flags[j])
+        first = self._first(j, known_bte.flatten(1)[:, : j * self.embedding_size])
+        return self._told(j, first, known_bte, visible_bt, visible_bt, j + 1)
+
+    def _told(self, j: int, first: Tensor, known_bte: Tensor, seen_bt: Tensor, told_bt: Tensor, start: int) -> Tensor:
+        """``first``, the embeddings of the tokens from ``start`` on, and flags: what is not ``seen`` before ``j``, and
+        what is ``told`` from ``start`` on."""
+        odd = torch.cat([~seen_bt[:, :j], told_bt[:, j:]], 1).to(first.dtype)
+        odd[:, j:start] = 0
+        after = F.linear(known_bte[:, start:].flatten(1), self.after[j][:, (start - j - 1) * self.embedding_size:])
+        return first + after + F.linear(odd, self.flags[j])
 
     def _restrict(self, j: int, logits: Tensor, tokens_bt: Tensor) -> Tensor:
         coarse = self.tokens[j].coarse
@@ -207,8 +211,8 @@ class ConditionalGenerator(nn.Module):
         for j in range(len(self.tokens)):
             first = self._first(j, flat[:, : j * e]) if firsts is None else firsts[j]
             if given is not None:
-                more = self._known(j, given)
-                first = torch.cat([first[:len(more)] + more, first[len(more):]])
+                count = len(given.told)
+                first = torch.cat([self._known(j, first[:count], given), first[count:]])
             logits = self._logits(j, first, tokens_bt, masks)
             out.append(F.cross_entropy(logits, tokens_bt[:, j], reduction="none"))
         losses = torch.stack(out, 1)
@@ -216,19 +220,16 @@ class ConditionalGenerator(nn.Module):
             return losses
         return torch.cat([losses[:len(given.told)].masked_fill(given.told, 0.0), losses[len(given.told):]])
 
-    def _known(self, j: int, given: _Given) -> Tensor:
-        """What rows with given tokens add to the first layer [G, hidden] beside the embeddings before ``j``."""
-        e, coarse = self.embedding_size, self.tokens[j].coarse
-        fine = j + 1 < len(self.tokens) and self.tokens[j + 1].coarse == j  # it would tell the answer
-        start = j + 2 if fine else j + 1
-        odd = torch.cat([~given.seen[:, :j], given.told[:, j:]], 1).to(given.after.dtype)
-        odd[:, j:start] = 0
-        more = F.linear(given.after[:, start:].flatten(1), self.after[j][:, (start - j - 1) * e:])
+    def _known(self, j: int, first: Tensor, given: _Given) -> Tensor:
+        """``first`` [G, hidden] of rows with given tokens, and what they are told beside the tokens before ``j``."""
+        e, coarse, seen = self.embedding_size, self.tokens[j].coarse, given.seen
         if coarse is not None:  # known to whoever asks for the fine one
-            odd[:, coarse] = 0
-            hidden = given.all[:, coarse] * ~given.seen[:, coarse, None]
-            more = more + F.linear(hidden, self.before[j][:, coarse * e:(coarse + 1) * e])
-        return more + F.linear(odd, self.flags[j])
+            hidden = given.all[:, coarse] * ~seen[:, coarse, None]
+            first = first + F.linear(hidden, self.before[j][:, coarse * e:(coarse + 1) * e])
+            seen = seen.clone()
+            seen[:, coarse] = True
+        fine = j + 1 < len(self.tokens) and self.tokens[j + 1].coarse == j  # it would tell the answer
+        return self._told(j, first, given.after, seen, given.told, j + 2 if fine else j + 1)
 
     def relaxed(self, rows: int, temperature: float) -> Tensor:
         """Differentiable one-hot rows [B, D] from the unconditional law."""
