@@ -37,8 +37,8 @@ def materialise(folder: Path) -> Path:
         if not path.exists():
             os.replace(partial, path)
     finally:
-        for folder in (partial, old):
-            shutil.rmtree(folder, ignore_errors=True)
+        for left in (partial, old):
+            shutil.rmtree(left, ignore_errors=True)
     return path
 
 
