@@ -33,12 +33,11 @@ ROOT = Path(__file__).resolve().parents[2]
 if str(ROOT) not in sys.path:
     sys.path.insert(0, str(ROOT))
 
-from synth.contract.model import Training  # noqa: E402
 from synth.medical.evidence import ImageEvidence, Images  # noqa: E402
 from synth.medical.intensity import as_float, as_stored  # noqa: E402
 from synth.progress import Silent  # noqa: E402
 from tests.benchmarks import report  # noqa: E402
-from tests.benchmarks.medical_gates import drawn, population  # noqa: E402
+from tests.benchmarks.medical_gates import drawn, population, training  # noqa: E402
 from validators.medical import diversity, fidelity  # noqa: E402
 from validators.medical.augment import Changes  # noqa: E402
 from validators.medical.classifier import Classifier, Lesson, Schedule  # noqa: E402
@@ -77,11 +76,8 @@ def train_and_draw(model: str, evidence: ImageEvidence, seconds: float, seed: in
         return replace(train, pixels=as_stored(made), entities=np.arange(len(train))), cost
     from synth.medical.model import ImageModel
 
-    recipe, _, said = model.partition(":")
-    options = tuple((name, float(value)) for name, value in (part.split("=") for part in said.split("+") if part))
-    generator = ImageModel.fit(
-        train, evidence.schema, pixels=evidence.pixels, target="label", seed=seed, device=device, progress=Silent(),
-        training=Training(recipe=recipe, effort=100.0, options=(("seconds", seconds), *options)))
+    generator = ImageModel.fit(train, evidence.schema, pixels=evidence.pixels, target="label", seed=seed,
+                               device=device, progress=Silent(), training=training(model, seconds))
     cost = {"train_s": time.monotonic() - start, "cpu_s": time.process_time() - used,
             "steps": sum(p["steps"] for p in generator.history["phases"]),
             "parameters": generator.history.get("parameters")}

@@ -26,6 +26,7 @@ if str(ROOT) not in sys.path:
     sys.path.insert(0, str(ROOT))
 
 from synth.contract import Column, Contract, Role, Task  # noqa: E402
+from synth.contract.model import Training  # noqa: E402
 from synth.contract.pixels import Pixels  # noqa: E402
 from synth.medical.evidence import ImageEvidence, Images  # noqa: E402
 from synth.medical.intensity import Intensity  # noqa: E402
@@ -63,6 +64,13 @@ def listed(pixels: np.ndarray, labels: list[str]) -> tuple[Images, Contract, Tab
                         pixels=Pixels(file="f", size=(side, side)))
     table = pd.DataFrame({"label": pd.Series(labels, dtype="str")})
     return Images(pixels=pixels, masks=None, table=table, entities=np.arange(len(pixels))), contract, schema
+
+
+def training(model: str, seconds: float) -> Training:
+    """A recipe with the options of ``medical/r3:width=0.5+adversarial.batch=4``, for so many seconds."""
+    recipe, _, said = model.partition(":")
+    options = tuple((name, float(value)) for name, value in (part.split("=") for part in said.split("+") if part))
+    return Training(recipe=recipe, effort=100.0, options=(("seconds", seconds), *options))
 
 
 def drawn(everything: Images, contract: Contract, schema: TableSchema, train: int, rest: int,

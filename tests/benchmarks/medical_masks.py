@@ -8,7 +8,8 @@ themselves; the condition is whether the structure is small, middling or large. 
 anew: 60 % train, 20 % holdout, 20 % reference. A model trains on train for ``--seconds`` (CPU seconds of a thread; a
 third of them for the generator of masks where images are drawn from masks) and draws as many images with masks as train
 has. Dice is of a small U-Net that learned from the synthetic set alone, worst mask class, on holdout and reference
-patients, over that of one that learned from train; the distances are the fidelity gate's.
+patients, over that of one that learned from train; the distances are the fidelity gate's. A model may have options:
+``medical/r3-3d:width=0.5+adversarial.batch=4``.
 """
 
 from __future__ import annotations
@@ -33,7 +34,6 @@ if str(ROOT) not in sys.path:
     sys.path.insert(0, str(ROOT))
 
 from synth.contract import Contract  # noqa: E402
-from synth.contract.model import Training  # noqa: E402
 from synth.contract.pixels import Format, Pixels  # noqa: E402
 from synth.medical.evidence import ImageEvidence, Images  # noqa: E402
 from synth.medical.files import Refusal, fit_size, intensity_of, read  # noqa: E402
@@ -43,7 +43,7 @@ from synth.progress import Silent  # noqa: E402
 from synth.seeds import generator  # noqa: E402
 from synth.tabular.schema import TableSchema  # noqa: E402
 from tests.benchmarks import report  # noqa: E402
-from tests.benchmarks.medical_gates import listed  # noqa: E402
+from tests.benchmarks.medical_gates import listed, training  # noqa: E402
 from validators.medical import fidelity, segmentation  # noqa: E402
 
 RESULTS = Path(__file__).parent / "results"
@@ -119,11 +119,11 @@ def drawn(model: str, evidence: ImageEvidence, seconds: float, seed: int) -> tup
         return train.take(np.random.default_rng(seed).integers(len(train), size=len(train))), {}
     from synth.medical.model import ImageModel
 
-    paired = model != "medical/r3"
+    paired = model.partition(":")[0] != "medical/r3"
     used = time.process_time()
     fitted = ImageModel.fit(
         train, evidence.schema, pixels=evidence.pixels, target="label", seed=seed, device="cpu", progress=Silent(),
-        training=Training(recipe=model, effort=100.0, options=(("seconds", seconds / 1.5 if paired else seconds),)))
+        training=training(model, seconds / 1.5 if paired else seconds))
     pixels, masks = fitted.draw(train.table, seed=seed)
     cost = {"cpu_s": time.process_time() - used, "parameters": fitted.history.get("parameters"),
             "steps": [p["steps"] for p in fitted.history["phases"]]}
