@@ -1,6 +1,6 @@
 """How often the leakage gate stops generators of known guilt, and how often innocent ones.
 
-    python -m tests.benchmarks.leakage --rounds 5 [--parts mixed spikes repeated adult ours images scenes] [--data DIR]
+    python -m tests.benchmarks.leakage --rounds 5 [--parts mixed spikes repeated adult ours images mednist scenes] [--data DIR]
 
 Each round draws every population anew and judges every generator on it once, innocent ones several times, by the whole
 gate under its default limits. A finished row is not judged again, so a stopped run goes on where it was. Generators:
@@ -33,6 +33,7 @@ if str(ROOT) not in sys.path:
     sys.path.insert(0, str(ROOT))
 
 from synth.contract import Contract, Privacy, Training  # noqa: E402
+from synth.medical.evidence import ImageEvidence  # noqa: E402
 from synth.seeds import derive, generator  # noqa: E402
 from synth.tabular.evidence import PARTS, TableEvidence  # noqa: E402
 from tests.benchmarks import copies, datasets, report  # noqa: E402
@@ -155,7 +156,8 @@ KINDS = {
                  "smoother 0.1": smoother(0.1), "smoother 0.3": smoother(0.3)},
     "adult": {k: (COPIES | SMOOTHERS)[k] for k in ("1 % copied", "5 % copied", "smoother 0.1", "smoother 0.3")},
 }
-INNOCENTS = {"mixed": 4, "spikes": 2, "repeated": 2, "adult": 2, "images": 1, "scenes": 1}  # a round
+INNOCENTS = {"mixed": 4, "spikes": 2, "repeated": 2, "adult": 2, "images": 1, "mednist": 1, "scenes": 1}  # a round
+MEMORISED = {INNOCENT: 0.0, "1 % copied": 0.01, "5 % copied": 0.05, "20 % copied": 0.2, "memoriser": 1.0}
 OVERTRAINED = {"ours, over-trained .3 x": 0.3, "ours, over-trained 1 x": 1.0}
 
 
@@ -247,15 +249,40 @@ def ours(seed: int, done: set[tuple[str, str, int]]) -> list[dict]:
 
 
 def images(seed: int, done: set[tuple[str, str, int]]) -> list[dict]:
-    """Phantoms of 1,000 patients: fresh patients, and shares of memorised images."""
+    """Phantoms of 1,000 patients at 32 px: fresh patients, and shares of memorised images."""
     from tests.validators.medical import patients
-    from validators.medical import leakage as gate
 
     plain = patients.contract()
     plain = replace(plain, columns=tuple(replace(c, privacy=Privacy.NONE) for c in plain.columns))
-    e = patients.evidence(1_000, seed, size=(24, 24), terms=plain)
-    return memorised("images", seed, done, lambda share: gate.run(
-        replace(e, synthetic=patients.memorised(e, share)), gate.Limits()))
+    return pictures("images", seed, done, lambda: patients.evidence(1_000, seed, size=(32, 32), terms=plain))
+
+
+def mednist(seed: int, done: set[tuple[str, str, int]], data: Path) -> list[dict]:
+    """Six kinds of real images at 32 px, each a patient: 1,200 to train on, 400 of holdout and of reference."""
+    from tests.benchmarks.medical_gates import drawn, population
+
+    return pictures("mednist", seed, done, lambda: drawn(*population(data, 32, 12_000), 1_200, 400, seed))
+
+
+def pictures(part: str, seed: int, done: set[tuple[str, str, int]], draw: Callable[[], ImageEvidence]) -> list[dict]:
+    """The gate on one draw; its encoder, which sees real images alone, is trained once for all shares."""
+    from unittest import mock
+
+    from tests.validators.medical import patients
+    from validators.medical import contrastive
+    from validators.medical import leakage as gate
+
+    if all((part, name, seed) in done for name in MEMORISED):
+        return []
+    e, kept = draw(), {}
+    fit = contrastive.Contrastive.fit
+
+    def once(pixels: np.ndarray, *, seed: int) -> contrastive.Contrastive:
+        return kept.setdefault(seed, None) or kept.update({seed: fit(pixels, seed=seed)}) or kept[seed]
+
+    with mock.patch.object(contrastive.Contrastive, "fit", once):
+        return memorised(part, seed, done, lambda share: gate.run(
+            replace(e, synthetic=patients.memorised(e, share)), gate.Limits()))
 
 
 def scenes(seed: int, done: set[tuple[str, str, int]]) -> list[dict]:
@@ -272,7 +299,7 @@ def memorised(part: str, seed: int, done: set[tuple[str, str, int]], judge: Call
               ) -> list[dict]:
     """Shares of memorised records, none first: ``judge(share)`` is the gate's result."""
     found = []
-    for name, share in ((INNOCENT, 0.0), ("1 % copied", 0.01), ("5 % copied", 0.05), ("20 % copied", 0.2)):
+    for name, share in MEMORISED.items():
         if (part, name, seed) not in done:
             start = time.process_time()
             result = judge(share)
@@ -315,7 +342,7 @@ def markdown(found: list[dict], command: str) -> str:
              f"Machine: {machine['cores']} cores, {machine['memory_gib']} GiB, {machine['cpu']}, {machine['date']}; "
              f"one thread, beside other work. Populations: mixed and spikes (a row a person, {ROWS:,} real rows), "
              f"repeated (one to three rows a person, {2 * ROWS:,} rows), 60 % train each, Adult {2 * ROWS:,} rows, "
-             "phantoms of 1,000 patients, traffic of 800 drivers. *Stopped*: failed or inconclusive. Brackets: 95 % "
+             "phantoms of 1,000 patients and MedNIST (2,000 images, 1,200 to train on) at 32 px, traffic of 800 drivers. *Stopped*: failed or inconclusive. Brackets: 95 % "
              "Wilson intervals.", "",
              "| generators | stopped | failed |", "|---|---|---|"]
     loud = [f for f in found if f["share"] >= 0.01 and f["kind"] not in ("mirrored", "smoother 0.5", "smoother 0.8")]
@@ -352,8 +379,9 @@ def markdown(found: list[dict], command: str) -> str:
 
 
 def _place(part: str, kind: str) -> tuple[int, int]:
-    order = [INNOCENT, *COPIES, *OTHERS, *KINDS["repeated"], *SMOOTHERS, "ours, as it ships", *OVERTRAINED]
-    parts = [*KINDS, "ours", "images", "scenes"]
+    order = [INNOCENT, *COPIES, *OTHERS, *KINDS["repeated"], *SMOOTHERS, "ours, as it ships", *OVERTRAINED,
+             *MEMORISED]
+    parts = [*KINDS, "ours", "images", "mednist", "scenes"]
     return parts.index(part), order.index(kind)
 
 
@@ -361,19 +389,22 @@ def main() -> None:
     """Judge round after round, writing down each row as it is done."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--rounds", type=int, default=5)
-    parser.add_argument("--parts", nargs="+", default=[*KINDS, "ours", "images", "scenes"])
+    parser.add_argument("--parts", nargs="+", default=[*KINDS, "ours", "images", "mednist", "scenes"])
+    parser.add_argument("--first", type=int, default=0, help="number of the first round")
     parser.add_argument("--few", type=int, default=2, help="rounds of ours, images and scenes")
     parser.add_argument("--innocent", action="store_true", help="innocent tables only")
     parser.add_argument("--data", type=Path, help="folder with the folder adult; without it Adult is left out")
+    parser.add_argument("--mednist", type=Path, help="npz of images; without it mednist is left out")
     parser.add_argument("--raw", type=Path, default=Path(__file__).parent / "results" / "leakage.jsonl")
     a = parser.parse_args()
     command = " ".join(["python -m tests.benchmarks.leakage", *(
-        "DIR" if i and sys.argv[i] == "--data" else v for i, v in enumerate(sys.argv[1:]))])
+        "DIR" if i and sys.argv[i] == "--data" else Path(v).name if i and sys.argv[i] in ("--mednist", "--raw") else v for i, v in enumerate(sys.argv[1:]))])
     rare: dict[str, Callable[[int, set[tuple[str, str, int]]], list[dict]]] = {
-        "ours": ours, "images": images, "scenes": scenes}
-    for number in range(a.rounds):
+        "ours": ours, "images": images, "scenes": scenes, "mednist": lambda seed, done: mednist(seed, done, a.mednist)}
+    for number in range(a.first, a.rounds):
         for part in a.parts:
-            if (part in rare and number >= a.few) or (part == "adult" and a.data is None):
+            if (part in rare and number >= a.few) or (part == "adult" and a.data is None) or (
+                    part == "mednist" and a.mednist is None):
                 continue
             known = read(a.raw)
             done = {(f["part"], f["kind"], f["seed"]) for f in known}
