@@ -253,9 +253,9 @@ def page(rows: list[dict[str, Any]], command: str) -> str:
     few = [r for r in rows if "rare" in r]
     if few:
         lines += ["## Recall of a manoeuvre with few real examples", "",
-                  "± is the standard deviation over untouched drivers, the gain over oversampling has a 95 % interval of the "
-                  "same drivers; F1 is the mean over all manoeuvres.", "",
-                  "| set | manoeuvre | examples | seed | real alone | oversampled | with synthetic | gain | F1, alone | "
+                  "± is the standard deviation over untouched drivers, the gain over oversampling has a 95 % interval "
+                  "of these drivers; F1 is the mean over all manoeuvres.", "",
+                  "| set | manoeuvre | examples | seed | real alone | oversampled | with synthetic | gain | F1 alone | "
                   "oversampled | with synthetic | shown by the generator |",
                   "|---" * 12 + "|"]
         lines += [f"| {r['set']} | {r['rare']} | {r['examples']} | {r['seed']} | " + " | ".join(
