@@ -229,6 +229,11 @@ def dealt(scenes: Scenes, seed: int) -> tuple[Scenes, Scenes]:
     return scenes.take(~held), scenes.take(held)
 
 
+def _label(row: dict[str, Any]) -> str:
+    """The model, and its effort where that says how long it trained."""
+    return f"{row['model']}, effort {row['effort']:g}" if row["model"].startswith("driving/") else str(row["model"])
+
+
 def page(rows: list[dict[str, Any]], command: str) -> str:
     """The results as Markdown: mean and spread over seeds."""
     heads = {"infeasible": "infeasible %", "collisions": "collisions %, ego", "collisions_any": "any pair",
@@ -243,8 +248,8 @@ def page(rows: list[dict[str, Any]], command: str) -> str:
         lines += [f"## {data}: {here[0]['train']:,} train and {here[0]['test']:,} untouched scenes", "",
                   "| model | seeds | " + " | ".join(heads.values()) + " | obeyed, each |",
                   "|---" * (len(heads) + 3) + "|"]
-        for model in dict.fromkeys(r["model"] for r in here):
-            mine = [r for r in here if r["model"] == model]
+        for model in dict.fromkeys(_label(r) for r in here):
+            mine = [r for r in here if _label(r) == model]
             cells = [report.spread([r[key] for r in mine if r.get(key) is not None], ".3g") for key in heads]
             kinds = sorted({k for r in mine for k in r["obeyed_each"]})
             each = ", ".join(f"{k} {np.mean([r['obeyed_each'].get(k, np.nan) for r in mine]):.0f}" for k in kinds)
