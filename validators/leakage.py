@@ -70,6 +70,8 @@ class Limits:
       holdout rows, at most 30 %).
     * union_auc .60: the same for who holds eleven sets of the model; wider, because one is released. union_excess .005:
       the least that copies in their union may exceed chance by (the demo's generator: .004; 1 % of copies: .01).
+      union_tail .001: significance of training people among those that the eleven sets are surest of; strict, as it is
+      one more veto (1 % of copies moved by .1 standard deviations: p = .0003 and .0009; one of 19 innocent: .0004).
     * shadow_auc .60: by shadow models on the people most at risk (``synthesis.attacks: release`` only).
     * copies, distance, tail: one-sided significance below which copies, nearness to train, or training people among
       those that attacks are surest of, stop a release.
@@ -96,6 +98,7 @@ class Limits:
     shadow_auc: float = field(default=0.60, metadata={"direction": "at most", "range": (0.5, 1)})
     union_auc: float = field(default=0.60, metadata={"direction": "at most", "range": (0.5, 1)})
     union_excess: float = field(default=0.005, metadata={"direction": "at most", "range": (0, 1)})
+    union_tail: float = field(default=0.001, metadata={"direction": "at least", "range": (1e-9, 0.5)})
     copies: float = field(default=0.01, metadata={"direction": "at least", "range": (1e-9, 0.5)})
     copies_excess: float = field(default=0.01, metadata={"direction": "at most", "range": (0, 1)})
     near_excess: float = field(default=0.02, metadata={"direction": "at most", "range": (0, 1)})
@@ -118,7 +121,7 @@ def run(evidence: TableEvidence, limits: Limits) -> GateResult:
         margins = Margins(limits.copies, limits.copies_excess, limits.near_excess, limits.union_excess)
         findings = copies(evidence, margins.significance, margins.exact, margins.near)
         findings += reconstruction(evidence, *SETS[evidence.contract.attacks], margins, limits.union_auc,
-                                   int(limits.minimum_rows))
+                                   int(limits.minimum_rows), limits.union_tail)
         findings += _membership(evidence, limits) if size >= limits.minimum_rows else [_nobody(limits, size)]
         findings += attribute_inference((evidence, swapped(evidence)), limits.inference, int(limits.minimum_rows))
         findings += criteria(evidence, limits.residual, int(limits.minimum_rows))

@@ -22,7 +22,8 @@ SHARES = (0.01, 0.02)  # of all people on both sides, whom an attack is surest o
 LEAST = 20  # of them
 
 
-def tail(halves: Sequence[Half], attacks: Sequence[str], significance: float) -> Finding:
+def tail(halves: Sequence[Half], attacks: Sequence[str], significance: float, *, identity: str = "leakage.tail",
+         title: str = "People of train among those that attacks are surest of (may veto, never justify)") -> Finding:
     """The surest sign of any of the ``attacks``, over both halves and all shares (Bonferroni)."""
     tried: list[tuple[float, str, float, float, int]] = []  # p, attack, share trained on, expected, how many
     for half in halves:
@@ -37,8 +38,7 @@ def tail(halves: Sequence[Half], attacks: Sequence[str], significance: float) ->
     needed = floor + (st.quantile(1 - significance / len(tried)) + st.quantile(0.8)) * error
     rows = sum(half.others.shape[1] for half in halves)
     return Finding(
-        id="leakage.tail", title="People of train among those that attacks are surest of (may veto, never justify)",
-        value=st.number(value), low=st.number(value - st.quantile(st.LEVEL) * error),
+        id=identity, title=title, value=st.number(value), low=st.number(value - st.quantile(st.LEVEL) * error),
         high=st.number(min(value + st.quantile(st.LEVEL) * error, 1.0)), unit="share", floor=st.number(floor),
         n=st.rounded(rows), verdict=Verdict.FAIL if p < significance else Verdict.INFO,
         method=f"of the {', '.join(f'{100 * s:g}' for s in SHARES)} % of train and untouched people whom an attack is "

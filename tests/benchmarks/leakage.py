@@ -7,8 +7,9 @@ Each round draws every population anew and judges every generator on it once, in
 gate under its default limits. A finished row is not judged again, so a stopped run goes on where it was. Generators:
 
 * innocent: fresh draws of the population (of Adult: rows held back);
-* copies: a share of the rows are single training rows, the same in every draw; as they are, with numbers moved by .1
-  standard deviations, with one cell redrawn, of the most isolated people only, of whole people (all their rows);
+* copies: a share of the rows are single training rows, the same in every draw (of a smaller one their share); as they
+  are, with numbers moved by .1 standard deviations, with one cell redrawn, of the most isolated people only, of whole
+  people (all their rows);
 * smoothers: every training row once, numbers moved by h standard deviations, each cell redrawn with chance h;
 * values: every column of train shuffled by itself;
 * mirrored: every training row with its numbers turned round the median: a copy in disguise;
@@ -68,9 +69,12 @@ def _taken(e: TableEvidence, count: int, among: np.ndarray | None = None) -> pd.
 
 
 def _joined(e: TableEvidence, fresh: Draw, leaked: Callable[[int], pd.DataFrame]) -> Draw:
-    """Fresh rows after what is leaked: ``leaked(seed)``."""
+    """Fresh rows after what is leaked: ``leaked(seed)``, of which a smaller set has its share."""
     def draw(rows: int, seed: int) -> pd.DataFrame:
         first = leaked(seed)
+        if rows < len(e.synthetic):
+            kept = generator(seed, "share").random(len(first)) < rows / len(e.synthetic)
+            first = first[kept].reset_index(drop=True)
         frame = pd.concat([first, fresh(rows, seed).iloc[len(first):]], ignore_index=True)
         return frame.astype(dict(e.train.dtypes)).iloc[:rows]
 
