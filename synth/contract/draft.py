@@ -25,7 +25,7 @@ _HEAD = """\
 #   1. read each column: is the role right? does `privacy` say who it could identify?
 #   2. fill in minimum and maximum of numbers and dates from what you know, not from the data (or remove them),
 #      and set boundsConfirmed to true: a bound taken from the data would give its most extreme person away;
-#   3. check the entity key, the target and the purpose.
+#   3. check the entity key, the target and the purpose; say synthesis.legalBasis and .collected for the reviewer.
 # Then run `synth check` on this file. data_contracts/README.md explains every field.
 """
 

@@ -18,7 +18,7 @@ The rest are ``customProperties`` called ``synthesis.*`` (:data:`synth.contract.
   ``budget {epsilon, delta, unit, contributions, totalEpsilon, totalDelta}``, ``rows``, ``maxAttempts``, ``attacks``,
   ``pixels`` (:mod:`synth.contract.pixels`), ``traffic`` (:mod:`synth.contract.traffic`), ``source``,
   ``approvals``, ``approvers [{name, key}]``, ``waivers [{finding, name, reason, expires}]``
-  (:mod:`synth.contract.desk`);
+  (:mod:`synth.contract.desk`), ``legalBasis``, ``collected {from, to}``;
 * schema: ``entity``, ``target``, ``task``, ``conditions [column]``, ``constraints`` (a list of
   ``inequality {low, high, strict}``, ``fixedCombinations [column]``, ``sum {total, parts}``);
 * column: ``role``, ``privacy``, ``values``, ``missingCodes``, ``decimals``, ``boundsConfirmed``,
@@ -85,6 +85,7 @@ def _contract(notes: Notes, digest: str) -> Contract:
         path=document.path, digest=digest,
         description=plain(table.get("description")) or plain(description.get("usage")),
         purpose=plain(description.get("purpose")), licence=settings.text("licence", "") or "",
+        legal_basis=settings.text("legalBasis", "") or "", collected=sections.collected(notes, settings),
         source=source, source_options=options, columns=columns,
         entity=about.text("entity"), target=about.text("target"), task=about.choice("task", Task),
         conditions=about.texts("conditions") or (), constraints=sections.constraints(notes, about),

@@ -237,6 +237,8 @@ class Contract:
     reviewers: tuple[str, ...] = ()
     licence: str = ""
     purpose: str = ""
+    legal_basis: str = ""  # why the data may be used for this, in the words of whoever answers for it
+    collected: tuple[date, date] | None = None  # first and last day of the collection
     pixels: Pixels | None = None  # for domains of images
     traffic: Traffic | None = None  # for domains of recorded traffic
     raw: dict[str, Any] = field(default_factory=dict, compare=False, repr=False)  # ODCS document as parsed

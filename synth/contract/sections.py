@@ -1,7 +1,8 @@
-"""The ``synthesis.*`` settings that are mappings or lists: k, split, training, gates, budget, constraints."""
+"""The ``synthesis.*`` settings that are mappings or lists: k, split, collected, training, gates, budget and others."""
 
 from __future__ import annotations
 
+from datetime import date
 from typing import Any
 
 from synth.contract.marks import Place
@@ -56,6 +57,24 @@ def split(notes: Notes, settings: Settings) -> Split:
                   "e.g. {train: 0.6, holdout: 0.2, reference: 0.2}")
         return Split()
     return Split(**{k: float(v) for k, v in numbers.items() if v is not None})
+
+
+def collected(notes: Notes, settings: Settings) -> tuple[date, date] | None:
+    """First and last day of the collection."""
+    value, place = settings.get("collected")
+    if value is None:
+        return None
+    said = notes.keys(place, value, ("from", "to"), "'synthesis.collected'")
+    try:
+        first, last = (date.fromisoformat(str(said[end])) for end in ("from", "to"))
+    except (KeyError, ValueError):
+        notes.add("'synthesis.collected' needs the first and the last day of the collection", place,
+                  'e.g. {from: "2024-01-01", to: "2024-12-31"}')
+        return None
+    if first > last:
+        notes.add("the collection ends before it begins", place, "exchange `from` and `to` of 'synthesis.collected'")
+        return None
+    return first, last
 
 
 def training(notes: Notes, settings: Settings, recipe: str) -> Training:

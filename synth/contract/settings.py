@@ -20,7 +20,8 @@ PREFIX = "synthesis."
 
 LEVELS: dict[str, frozenset[str]] = {
     "contract": frozenset({"domain", "licence", "k", "split", "training", "gates", "budget", "rows", "maxAttempts",
-                           "attacks", "pixels", "traffic", "source", "approvals", "approvers", "waivers"}),
+                           "attacks", "pixels", "traffic", "source", "approvals", "approvers", "waivers",
+                           "legalBasis", "collected"}),
     "schema": frozenset({"entity", "target", "task", "conditions", "constraints"}),
     "property": frozenset({"role", "privacy", "values", "missingCodes", "decimals", "boundsConfirmed", "generate",
                            "faker", "protected", "tag"}),

@@ -84,6 +84,8 @@ def test_everything_that_can_be_said_arrives() -> None:
         {"property": "synthesis.budget", "value": {"epsilon": 3, "delta": "1e-6", "contributions": 4,
                                                     "totalEpsilon": 30, "totalDelta": 1e-5}},
         {"property": "synthesis.rows", "value": 77}, {"property": "synthesis.maxAttempts", "value": 9},
+        {"property": "synthesis.legalBasis", "value": "consent"},
+        {"property": "synthesis.collected", "value": {"from": "2023-02-01", "to": "2024-01-31"}},
         {"property": "synthesis.licence", "value": "CC0"}, {"property": "acme.owner", "value": "somebody else's"},
     ]) + """
 slaProperties: [{property: retention, value: 2, unit: y}]
@@ -104,6 +106,7 @@ team: {members: [{username: ada, role: privacy reviewer}, {username: bob, role: 
     assert contract.retention_until == date(2026, 3, 28)
     assert contract.reviewers == ("ada",)
     assert contract.split.holdout == 0.25 and contract.licence == "CC0"
+    assert (contract.legal_basis, contract.collected) == ("consent", (date(2023, 2, 1), date(2024, 1, 31)))
 
 
 def test_values_and_missing_codes_are_taken_as_written() -> None:
@@ -191,6 +194,12 @@ def test_a_generated_identifier() -> None:
      "smaller than the budget of one", 20),
     (with_settings("contract", budget={"epsilon": 3, "delta": 1e-6, "total": 2}), "unknown key 'total'", 20),
     (with_settings("contract", rows=0), "1 or more", 20),
+    (with_settings("contract", legalBasis=5), "'synthesis.legalBasis' must be", 20),
+    (with_settings("contract", legalbasis="consent"), "did you mean 'synthesis.legalBasis'", 20),
+    (with_settings("contract", collected={"from": "2024-01-01"}), "first and the last day", 20),
+    (with_settings("contract", collected={"from": "2024-01-01", "to": "2024-13-01"}), "first and the last day", 20),
+    (with_settings("contract", collected={"from": "2024-01-02", "to": "2024-01-01"}), "ends before it begins", 20),
+    (with_settings("contract", collected={"from": "2024-01-01", "until": "2024-01-02"}), "unknown key 'until'", 20),
     (with_settings("contract", domain="tabluar"), "did you mean 'tabular'", 20),
     (with_settings("contract", training={"maxRow": 5}), "did you mean 'maxRows'", 20),
     (with_column(logicalType="object"), "the role of column 'extra' is not known", 20),

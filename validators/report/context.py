@@ -24,6 +24,7 @@ ACCESS = (
     ("Private data, splits, critic, checkpoints, private log", "Operators of the workspace",
      "The private half of the workspace (mode 0700)"),
 )
+UNSAID = "not stated in the contract"
 PARTS = ("train", "holdout", "reference")
 
 NOT_TESTED = (
@@ -54,7 +55,8 @@ def source(contract: Contract, record: Mapping[str, Any], splits: list[dict[str,
     ]
     return {
         "controller": contract.raw.get("tenant"), "licence": contract.licence,
-        "legal_basis": "not stated in the contract", "collected": "not stated in the contract",
+        "legal_basis": contract.legal_basis or UNSAID,
+        "collected": " to ".join(day.isoformat() for day in contract.collected) if contract.collected else UNSAID,
         "purpose": contract.purpose, "unit_of_privacy": contract.entity or _unit(contract),
         "rows": rounded(record.get("rows"), contract.k), "entities": rounded(record.get("entities"), contract.k),
         "splits": splits, "split_rule": "disjoint by entity, decided before training"

@@ -47,6 +47,7 @@ def contract(**changes: Any) -> Contract:
                       reason="Printed precision of 'gain' differs between the two source systems; see ticket 118."),),
         reviewers=("A. Okafor, data protection", "M. Lindqvist, data science"), licence="CC-BY-4.0",
         purpose="Training and teaching without access to the census file.", retention_until=date(2028, 6, 30),
+        legal_basis="Public census extract, terms of use of 2021.", collected=(date(2020, 1, 1), date(2020, 12, 31)),
     )
     return replace(base, **changes)
 

@@ -89,7 +89,8 @@ def test_nothing_hostile_comes_through(example: ModuleType) -> None:
                     for c, h in zip(example.contract().columns, HOSTILE, strict=False))
     text = HOSTILE[0]
     report = example.report([hostile_gate()], name=text, version=HOSTILE[1], description=text, licence=text,
-                            purpose=text, columns=columns, reviewers=tuple(HOSTILE), conditions=tuple(HOSTILE))
+                            purpose=text, legal_basis=text, columns=columns, reviewers=tuple(HOSTILE),
+                            conditions=tuple(HOSTILE))
     report["model"]["record"][text] = {HOSTILE[1]: HOSTILE, "list": [{text: text}]}
     html = render(report)
     page = Page(html)
@@ -117,6 +118,13 @@ def test_the_page_opens_with_the_verdict_and_what_it_rests_on(page: Page) -> Non
                                             "What the verdict rests on", "Does the synthetic table keep")]
     assert places == sorted(places)
     assert text.count(words.CAVEAT) >= 7  # the opening, every gate, what was not tested, the end
+
+
+def test_the_report_says_why_the_data_may_be_used_and_when_they_were_collected(example: ModuleType, page: Page) -> None:
+    text = re.sub(r"\s+", " ", page.text())
+    assert "Public census extract, terms of use of 2021.; 2020-01-01 to 2020-12-31" in text
+    silent = re.sub(r"\s+", " ", Page(render(example.report(legal_basis="", collected=None))).text())
+    assert "not stated in the contract; not stated in the contract" in silent
 
 
 @pytest.mark.parametrize(("verdict", "said"), [
