@@ -66,33 +66,12 @@ class Classifier:
         import copy
 
         import torch
-        import torch.nn.functional as functional
 
-        random = torch.Generator().manual_seed(seed % 2**31)
-        with torch.random.fork_rng(devices=[]):
+        with torch.random.fork_rng(devices=[]):  # weights and dropout draw from the global generator
             torch.manual_seed(seed % 2**31)
             network = (_network(lesson.images.shape[1:], schedule.width, max(classes, 1)) if after is None
                        else copy.deepcopy(after.network))
-        share = 1.0 if after is None else schedule.fine_tune
-        steps, rate = max(int(share * schedule.steps), 1), share * schedule.rate
-        images, answers = torch.from_numpy(lesson.images), torch.from_numpy(lesson.answers)
-        weights = torch.ones(len(answers))
-        if classes:
-            counts = torch.bincount(answers.long(), minlength=classes).clamp(min=1)
-            weights = 1.0 / counts[answers.long()].float()
-        optimiser = torch.optim.AdamW(network.parameters(), rate, weight_decay=1e-3)
-        rates = torch.optim.lr_scheduler.OneCycleLR(optimiser, rate, total_steps=steps)
-        network.train()
-        for _ in range(steps):
-            rows = torch.multinomial(weights, schedule.batch, replacement=True, generator=random)
-            seen = images[rows] if changes is None else changed(images[rows], changes, random)
-            said = network(seen)
-            loss = (functional.cross_entropy(said, answers[rows].long()) if classes
-                    else functional.mse_loss(said[:, 0], answers[rows].float()))
-            optimiser.zero_grad()
-            loss.backward()
-            optimiser.step()
-            rates.step()
+            _fit(network, lesson, classes, seed=seed, schedule=schedule, changes=changes, tuned=after is not None)
         return cls(network.eval(), classes)
 
     def predict(self, images: NDArray[np.float32], batch: int = 256) -> NDArray[np.float64]:
@@ -104,6 +83,34 @@ class Classifier:
                               for begin in range(0, len(images), batch)])
         found = said.argmax(dim=1) if self.classes else said[:, 0]
         return np.asarray(found.double().numpy())
+
+
+def _fit(network: torch.nn.Module, lesson: Lesson, classes: int, *, seed: int, schedule: Schedule,
+         changes: Changes | None, tuned: bool) -> None:
+    import torch
+    import torch.nn.functional as functional
+
+    random = torch.Generator().manual_seed(seed % 2**31)
+    share = schedule.fine_tune if tuned else 1.0
+    steps, rate = max(int(share * schedule.steps), 1), share * schedule.rate
+    images, answers = torch.from_numpy(lesson.images), torch.from_numpy(lesson.answers)
+    weights = torch.ones(len(answers))
+    if classes:
+        counts = torch.bincount(answers.long(), minlength=classes).clamp(min=1)
+        weights = 1.0 / counts[answers.long()].float()
+    optimiser = torch.optim.AdamW(network.parameters(), rate, weight_decay=1e-3)
+    rates = torch.optim.lr_scheduler.OneCycleLR(optimiser, rate, total_steps=steps)
+    network.train()
+    for _ in range(steps):
+        rows = torch.multinomial(weights, schedule.batch, replacement=True, generator=random)
+        seen = images[rows] if changes is None else changed(images[rows], changes, random)
+        said = network(seen)
+        loss = (functional.cross_entropy(said, answers[rows].long()) if classes
+                else functional.mse_loss(said[:, 0], answers[rows].float()))
+        optimiser.zero_grad()
+        loss.backward()
+        optimiser.step()
+        rates.step()
 
 
 def _network(shape: tuple[int, ...], width: int, outputs: int) -> torch.nn.Module:

@@ -88,6 +88,20 @@ def test_the_same_seed_gives_the_same_figures():
     assert all((one.draws[a] == two.draws[a]).all() for a in one.draws)
 
 
+def test_what_ran_before_changes_no_figure():
+    """Dropout once drew from the global generator, so a verdict hung on whatever had drawn from it before."""
+    images = patients.people(60, 3, size=(16, 16))
+    lesson, plan = Lesson.of(images, np.arange(60) % 2.0), Schedule(steps=8, batch=16, width=4)
+    weights = []
+    for noise in (1, 2):
+        torch.manual_seed(noise)
+        before = torch.random.get_rng_state()
+        network = Classifier.train(lesson, 2, seed=1, schedule=plan).network
+        assert (torch.random.get_rng_state() == before).all()
+        weights.append(torch.cat([p.detach().flatten() for p in network.parameters()]))
+    assert (weights[0] == weights[1]).all()
+
+
 def test_recalls_and_their_draws_are_weighted_shares():
     """Against counting by hand: weights say how often an image's patient was drawn."""
     e = patients.evidence(200, 3, size=(16, 16))
