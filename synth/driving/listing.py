@@ -22,7 +22,7 @@ def source(contract: Contract, texts: Mapping[str, Sequence[str | None]], groups
     """
     columns: dict[str, Sequence[str | None]] = {
         c.name: texts[c.name] if c.modelled else [None] * len(groups) for c in contract.columns}
-    shown = tuple(m for m in MANOEUVRES if m in set(texts.get(MANOEUVRE, ())))
+    shown = tuple(m for m in MANOEUVRES if contract.budget is not None or m in set(texts.get(MANOEUVRE, ())))
     described = tuple(replace(c, required=c.required and c.modelled, unique=False, values=shown or None)
                       if c.name == MANOEUVRE and c.values is None else
                       replace(c, required=c.required and c.modelled, unique=False) for c in contract.columns)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -20,6 +21,7 @@ if TYPE_CHECKING:
     from synth.driving.generator import SceneGenerator
     from synth.driving.scenes import Scenes
     from synth.driving.stored import StoredScenes
+    from synth.records.union import Listing
     from synth.tabular.schema import TableSchema
 
 CHECKPOINTS = "checkpoints"
@@ -76,6 +78,24 @@ class DrivingPlug(RecordsPlug):
     def read(self, stored: StoredScenes, rows: NDArray[np.bool_]) -> Scenes:
         return stored.scenes(rows)
 
+    def fit(self, contract: Contract, ingested: Path, split: Path, out: Path, *, seed: int, device: str,
+            progress: Progress) -> dict[str, Any]:
+        """Train on train alone; with a budget, on drives of headers that were measured of it with noise."""
+        if contract.budget is not None:
+            from synth.driving.private import road
+
+            return road.fit(contract, ingested, split, out, seed=seed, device=device, progress=progress,
+                            checkpoints=out / CHECKPOINTS)
+        return super().fit(contract, ingested, split, out, seed=seed, device=device, progress=progress)
+
+    def rows_to_release(self, stored: StoredScenes, fitted: Path) -> int:
+        """As many as train, or as the noisy count of them where a budget hides whether somebody is in it."""
+        from synth.driving.private import road
+
+        if (fitted / road.COUNT).is_file():
+            return road.released_scenes(fitted)
+        return super().rows_to_release(stored, fitted)
+
     def train(self, records: Scenes, stored: StoredScenes, contract: Contract, out: Path, *, seed: int, device: str,
               progress: Progress) -> SceneGenerator:
         from synth.driving.generator import SceneGenerator
@@ -94,7 +114,7 @@ class DrivingPlug(RecordsPlug):
     def keep(self, folder: Path, records: Scenes, generator: SceneGenerator, schema: TableSchema) -> None:
         from synth.driving.stored import write_scenes
 
-        write_scenes(folder, records, schema)
+        write_scenes(folder, records, generator.listing)
 
     def kept(self, folder: Path, schema: TableSchema) -> Scenes:
         from synth.driving.stored import read_scenes
@@ -106,8 +126,18 @@ class DrivingPlug(RecordsPlug):
         from synth.driving.files.write import write_scenes
         from synth.tabular.export import dress
 
-        table = dress(records.table, schema, contract, seed=seed)
+        table = dress(records.table, generator.listing, contract, seed=seed)
         return write_scenes(folder / "train", records, table, contract, seed=derive(seed, "files"), progress=progress)
+
+    def reread(self, evidence: SceneEvidence, folder: Path, listing: Listing) -> Scenes:
+        from synth.driving.reread import reread
+
+        return reread(evidence, folder, listing)
+
+    def joined(self, several: Sequence[Scenes]) -> Scenes:
+        from synth.driving.reread import joined
+
+        return joined(several)
 
     def evidence(self, contract: Contract, ingested: Path, split: Path, fitted: Path, generated: Path, *,
                  seed: int) -> SceneEvidence:

@@ -80,7 +80,7 @@ def refuse(contract: Contract) -> list[UserError]:
     if contract.entity in DERIVED:
         found.append(UserError("the entity is a column that the ingest makes", where=where,
                                todo="name the column of the driver, trip or vehicle"))
-    return found + _training(contract) + refuse_table(replace(contract, training=Training()))
+    return found + _training(contract) + refuse_table(replace(contract, training=Training()), keeps_budgets=True)
 
 
 def _training(contract: Contract) -> list[UserError]:

@@ -1,0 +1,140 @@
+"""What a privacy budget costs scenes of traffic: epsilon x what drives noisy headers.
+
+    python -m tests.benchmarks.driving_privacy --train a.npz --test b.npz --epsilons 1,3,10 --units row
+
+``--train`` and ``--test`` as in :mod:`.driving`; the contract is the driving demo's. The whole budget measures headers.
+``rules``: a driver of rules drives each noisy header; ``rehearsed``: of those that show what their header says, do not
+collide and stay on the road (what the policy learns from); ``ours``: what a run with a budget releases, the
+generator taught by rehearsed drives. ``unit`` row: neighbours differ by one scene; entity: by one group of drivers who
+share scenes, ``contributions`` scenes of each. Delta is 1e-5. Rows without a budget: ``driving.md``.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+import time
+from dataclasses import replace
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any
+
+import numpy as np
+import torch
+
+ROOT = Path(__file__).resolve().parents[2]
+if str(ROOT) not in sys.path:
+    sys.path.insert(0, str(ROOT))
+
+from synth.contract.load import load  # noqa: E402
+from synth.contract.model import Budget, Training, Unit  # noqa: E402
+from synth.domain import demo_contract  # noqa: E402
+from synth.driving.generator import SceneGenerator  # noqa: E402
+from synth.driving.private import road  # noqa: E402
+from synth.driving.private.measure import of_scenes, units  # noqa: E402
+from synth.driving.scenes import Scenes  # noqa: E402
+from synth.progress import Silent  # noqa: E402
+from synth.seeds import derive  # noqa: E402
+from synth.tabular.private.measure import kept  # noqa: E402
+from synth.tabular.private.road import released_rows  # noqa: E402
+from synth.tabular.schema import TableSchema  # noqa: E402
+from tests.benchmarks import report  # noqa: E402
+from tests.benchmarks.driving import RESULTS, judge, read  # noqa: E402
+
+DELTA = 1e-5
+SHOWN = {"infeasible": ("infeasible %", 2), "collisions": ("collisions %, ego", 2), "collisions_any": ("any pair", 2),
+         "off_road": ("off road %", 2), "obeyed": ("obeyed %", 1), "c2st": ("C2ST", 3), "tstr": ("TSTR F1", 3),
+         "trtr": ("TRTR F1", 3), "realism": ("realism / real", 3), "cpu": ("CPU s", 0)}
+NAMES = {"rules": "noisy headers driven by rules", "rehearsed": "of those what shows what it should",
+         "ours": "**ours**: taught by those"}
+
+
+def rows(train: Scenes, test: Scenes, schema: TableSchema, budget: Budget, effort: float, seed: int
+         ) -> list[dict[str, Any]]:
+    """Every arm under one budget."""
+    began = time.process_time()
+    contract = load(demo_contract("motorway.yaml"))
+    contract = replace(contract, budget=budget, training=Training(recipe="driving/likelihood", effort=effort))
+    declared = {c.name: c for c in contract.columns}
+    schema = TableSchema(columns=tuple(replace(c, minimum=declared[c.name].minimum, maximum=declared[c.name].maximum)
+                                       for c in schema.columns))  # as the ingest of that contract has it
+    owners = units(train.entities, budget)
+    chosen = kept(owners, budget)
+    known = of_scenes(train.take(chosen), owners[chosen], schema, contract, Silent())
+    measuring = time.process_time() - began
+    out, arms = [], {"rules": lambda: road.driven(known, contract, len(train), derive(seed, "rules"))}
+    count = min(released_rows(known.rows), 200_000)
+    rehearsed = road.rehearsed(known, contract, count, derive(seed, "rehearsed"), Silent())
+    learning = time.process_time()
+
+    def ours() -> Scenes:
+        with TemporaryDirectory() as folder:
+            made = SceneGenerator.fit(rehearsed, known.listing, contract, seed=derive(seed, "model"), device="cpu",
+                                      progress=Silent(), checkpoints=Path(folder))
+        return made.draw(len(train), seed=seed)
+
+    for name, make in (arms | {"rehearsed": lambda: rehearsed, "ours": ours}).items():
+        made = make()
+        cost = measuring + (time.process_time() - learning if name == "ours" else 0.0)
+        out.append({"arm": name, "epsilon": budget.epsilon, "unit": str(budget.unit), "seed": seed, "scenes": len(made),
+                    "contributions": budget.contributions, "effort": effort, "used": len(chosen), "train": len(train),
+                    "cpu": round(cost, 1), **judge(train, test, made, seed)})
+        print(json.dumps(out[-1]), flush=True)
+    return out
+
+
+def page(found: list[dict[str, Any]], command: str) -> str:
+    """The results as Markdown."""
+    machine = report.machine()
+    heads = "".join(f" {head} |" for head, _ in SHOWN.values())
+    lines = ["# Scenes under a privacy budget", "", *(__doc__ or "").strip().splitlines()[4:], "",
+             f"    {command}", "", f"Machine: {machine['cores']} cores, {machine['cpu']}, {machine['date']}; one "
+             f"thread, beside other work. {found[0]['train']:,} scenes to train on.", "",
+             f"| epsilon | unit | scenes used | generator |{heads} obeyed, each |", "|---" * (len(SHOWN) + 5) + "|"]
+    for r in sorted(found, key=lambda r: (r["unit"], r["epsilon"], list(NAMES).index(r["arm"]))):
+        unit = "scene" if r["unit"] == "row" else f"group, {r['contributions']} scenes"
+        each = ", ".join(f"{k} {v:.0f}" for k, v in r["obeyed_each"].items())
+        lines.append(f"| {r['epsilon']:g} | {unit} | {r['used']:,} | {NAMES[r['arm']]} |" + "".join(
+            f" {r[key]:.{digits}f} |" for key, (_, digits) in SHOWN.items()) + f" {each} |")
+    return "\n".join([*lines, ""])
+
+
+def main() -> None:
+    """Measure, drive, train, judge, write."""
+    ask = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    ask.add_argument("--train", type=Path)
+    ask.add_argument("--test", type=Path)
+    ask.add_argument("--epsilons", default="1,3,10")
+    ask.add_argument("--units", default="row")
+    ask.add_argument("--contributions", type=int, default=20)
+    ask.add_argument("--effort", type=float, default=0.5)
+    ask.add_argument("--seed", type=int, default=0)
+    ask.add_argument("--most", type=int, default=0, help="scenes to train on; 0: all")
+    ask.add_argument("--rows", type=Path, default=RESULTS / "driving_privacy.jsonl")
+    ask.add_argument("--page-only", action="store_true")
+    said = ask.parse_args()
+    torch.set_num_threads(1)
+    found = [json.loads(line) for line in said.rows.read_text().splitlines()] if said.rows.exists() else []
+    command = (f"python -m tests.benchmarks.driving_privacy --train RUN_A --test RUN_B --epsilons {said.epsilons} "
+               f"--units {said.units} --contributions {said.contributions} --effort {said.effort:g}")
+    if not said.page_only:
+        train, schema = read(said.train)
+        test = read(said.test)[0]
+        if said.most:
+            train = train.take(np.random.default_rng(said.seed).permutation(len(train))[:said.most])
+        for unit in said.units.split(","):
+            for epsilon in said.epsilons.split(","):
+                kind = Unit(unit)
+                budget = Budget(epsilon=float(epsilon), delta=DELTA, unit=kind,
+                                contributions=said.contributions if kind is Unit.ENTITY else 1)
+                new = rows(train, test, schema, budget, said.effort, said.seed)
+                found += new
+                with said.rows.open("a") as file:
+                    file.writelines(json.dumps(r) + "\n" for r in new)
+    if found:
+        said.rows.with_suffix(".md").write_text(page(found, command), encoding="utf-8")
+
+
+if __name__ == "__main__":
+    main()
