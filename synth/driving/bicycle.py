@@ -14,6 +14,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from synth.driving.layout import columns
 from synth.driving.safety import GRAVITY
 
 SLOWEST = 3.0  # m/s: below it, steering is scaled as if the vehicle were this fast, or it could not turn at all
@@ -49,7 +50,7 @@ def advance(state: Tensor, control: Tensor, friction: Tensor, dt: float, bounds:
     curvature = (across / mean.clamp(min=SLOWEST).square()).clamp(-bounds.curvature, bounds.curvature)
     turned = (heading + mean * curvature * dt).clamp(-bounds.heading, bounds.heading)
     way, course = mean * dt, (heading + turned) / 2
-    return torch.stack([s + way * course.cos(), d + way * course.sin(), turned, faster], -1)
+    return columns([s + way * course.cos(), d + way * course.sin(), turned, faster])
 
 
 def controls(before: Tensor, after: Tensor, dt: float) -> Tensor:
@@ -57,7 +58,7 @@ def controls(before: Tensor, after: Tensor, dt: float) -> Tensor:
     faster, speed = after[..., 3], before[..., 3]
     mean = (speed + faster) / 2
     curvature = (after[..., 2] - before[..., 2]) / (mean.clamp(min=1e-3) * dt)
-    return torch.stack([(faster - speed) / dt, curvature * mean.clamp(min=SLOWEST).square()], -1)
+    return columns([(faster - speed) / dt, curvature * mean.clamp(min=SLOWEST).square()])
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

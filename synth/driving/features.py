@@ -6,10 +6,13 @@ ahead and the nearest behind are seen; one that drives between two lanes is seen
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import torch
 from torch import Tensor
 
 from synth.driving.bicycle import SLOWEST
+from synth.driving.layout import beside, columns, flat
 from synth.driving.plan import (
     BRAKING,
     CLOCK,
@@ -38,11 +41,12 @@ LEAST, MOST = 3.0, 2.0  # m/s^2: no profile asks for more braking, or more accel
 PEAK = 0.95  # share of its hardest braking that a vehicle keeps up while it brakes
 
 
-def features(states: Tensor, used: Tensor, facts: Facts, schedule: Tensor) -> Tensor:
+def features(states: Tensor, used: Tensor, facts: Facts, schedule: Tensor, base: Tensor | None = None) -> Tensor:
     """Features [..., K, DYNAMIC] of states [..., K, 4], the controls used before [..., K, 2], and the schedule's rows
-    [..., K, SCHEDULE]; ``facts`` broadcast against the states."""
-    return torch.cat([neighbours(states, used, facts), own(states, used, facts),
-                      goals(states, used, facts, schedule)], -1)
+    [..., K, SCHEDULE]; ``facts`` broadcast against the states. ``base`` is :func:`planned`, where it is known."""
+    base = planned(states, facts, schedule) if base is None else base
+    return beside([neighbours(states, used, facts), own(states, used, facts),
+                   goals(states, used, facts, schedule, base)])
 
 
 def planned(states: Tensor, facts: Facts, schedule: Tensor) -> Tensor:
@@ -55,12 +59,13 @@ def planned(states: Tensor, facts: Facts, schedule: Tensor) -> Tensor:
     behind = schedule[..., GOAL_SPEED] - schedule[..., PLANNED] * schedule[..., LEFT] - speed
     along = (CATCHING * behind).clamp(-LEAST, MOST) * facts.known
     along = torch.where(schedule[..., HARD] > 0, -PEAK * schedule[..., HARD], along)
-    return torch.stack([along, across], -1)
+    return columns([along, across])
 
 
-def fine(value: Tensor, scale: float) -> Tensor:
-    """A quantity whose ordinary size is ``scale`` and that may be a hundred times as large."""
-    return (value / scale).asinh() / 2
+def fine(values: Sequence[Tensor], scales: tuple[float, ...]) -> Tensor:
+    """Quantities [..., n] whose ordinary sizes are ``scales`` and that may be a hundred times as large."""
+    found = columns(values)
+    return (found / torch.tensor(scales, device=found.device)).asinh() / 2
 
 
 def neighbours(states: Tensor, used: Tensor, facts: Facts) -> Tensor:
@@ -70,34 +75,36 @@ def neighbours(states: Tensor, used: Tensor, facts: Facts) -> Tensor:
     its last acceleration, how far beside it is.
     """
     s, d, heading, speed = states.unbind(-1)
+    drift = speed * heading.sin()
     ahead = s.unsqueeze(-2) - s.unsqueeze(-1)  # [..., i, j]: of j before i
-    beside = (d.unsqueeze(-2) - d.unsqueeze(-1)) / facts.lane.unsqueeze(-1)
-    half = (facts.length.unsqueeze(-2) + facts.length.unsqueeze(-1)) / 2
-    count = s.shape[-1]
-    self_ = torch.eye(count, dtype=torch.bool, device=s.device)
-    there = facts.present.unsqueeze(-2) & ~self_
-    lanes = torch.stack([(beside < OWN - 1) & (beside > -1 - OWN), beside.abs() < OWN,
-                         (beside > 1 - OWN) & (beside < 1 + OWN)], -3) & there.unsqueeze(-3)
-    front = (ahead > 0).unsqueeze(-3)
-    masks = torch.stack([lanes & front, lanes & ~front], -3).flatten(-4, -3)  # [..., 6, i, j]
-    distance = torch.where(masks, ahead.abs().unsqueeze(-3), FAR)
-    nearest, at = distance.min(-1, keepdim=True)  # [..., 6, i, 1]
-    seen = (nearest < FAR).squeeze(-1)
-
-    def of(values: Tensor) -> Tensor:  # [..., i, j] or [..., 1, j]
-        return values.unsqueeze(-3).expand(masks.shape).gather(-1, at).squeeze(-1)
-
-    gap = nearest.squeeze(-1) - of(half.expand(ahead.shape))
-    gap = torch.where(seen, gap, 0.0)
-    sign = torch.tensor([1.0, -1.0] * 3, device=s.device).unsqueeze(-1)
-    closing = sign * (speed.unsqueeze(-2) - of(speed.unsqueeze(-2)))
+    aside = (d.unsqueeze(-2) - d.unsqueeze(-1)) / facts.lane.unsqueeze(-1)
+    others = facts.present.unsqueeze(-2) & ~torch.eye(s.shape[-1], dtype=torch.bool, device=s.device)
+    front, back = others & (ahead > 0), others & ~(ahead > 0)
+    lanes = ((aside < OWN - 1) & (aside > -1 - OWN), aside.abs() < OWN, (aside > 1 - OWN) & (aside < 1 + OWN))
+    away = torch.where(columns([lane & side for lane in lanes for side in (front, back)]), ahead.abs().unsqueeze(-1),
+                       FAR)  # [..., i, j, 6]
+    nearest, length, fast, across, along, there = _nearest(away, (facts.length, speed, drift, used[..., 0], d))
+    seen = nearest < FAR
+    gap = torch.where(seen, nearest - (length + facts.length.unsqueeze(-1)) / 2, 0.0)
+    closing = torch.tensor([1.0, -1.0] * 3, device=s.device) * (speed.unsqueeze(-1) - fast)
     inside = gap.clamp(min=0)
-    found = torch.stack([
-        torch.exp(-inside / 8), torch.exp(-inside / 40), (closing / 6).clamp(-2, 2),
-        (closing / inside.clamp(min=1.0)).clamp(-0.6, 1.2), of((speed * heading.sin()).unsqueeze(-2)).clamp(-2, 2),
-        (of(used[..., 0].unsqueeze(-2)) / 3).clamp(-3, 2), of(beside)], -1)  # [..., 6, i, SEEN]
-    found = found * seen.unsqueeze(-1)
-    return found.transpose(-3, -2).flatten(-2)
+    found = columns([torch.exp(-inside / 8), torch.exp(-inside / 40), (closing / 6).clamp(-2, 2),
+                     (closing / inside.clamp(min=1.0)).clamp(-0.6, 1.2), across.clamp(-2, 2), (along / 3).clamp(-3, 2),
+                     (there - d.unsqueeze(-1)) / facts.lane.unsqueeze(-1)])  # [..., i, 6, SEEN]
+    return flat(found * seen.unsqueeze(-1))
+
+
+def _nearest(distance: Tensor, values: tuple[Tensor, ...]) -> list[Tensor]:
+    """The least of distances [..., i, j, 6] over j, and the values [..., j] of whom it is of, each [..., i, 6]."""
+    def of(value: Tensor, j: int) -> Tensor:
+        return value[..., j, None, None]
+
+    best = [distance[..., 0, :], *(of(value, 0) for value in values)]
+    for j in range(1, distance.shape[-2]):
+        nearer = distance[..., j, :] < best[0]
+        theirs = [distance[..., j, :], *(of(value, j) for value in values)]
+        best = [torch.where(nearer, new, old) for new, old in zip(theirs, best, strict=True)]
+    return [part.expand(distance[..., 0, :].shape) for part in best]
 
 
 def own(states: Tensor, used: Tensor, facts: Facts) -> Tensor:
@@ -105,13 +112,14 @@ def own(states: Tensor, used: Tensor, facts: Facts) -> Tensor:
     _, d, heading, speed = states.unbind(-1)
     lane = d / facts.lane
     centre = torch.minimum(lane.floor().clamp(min=0), facts.lanes - 1) + 0.5
-    return torch.stack([speed / 15, 3 * (lane - centre), (30 * heading).clamp(-5, 5),
-                        (speed * heading.sin()).clamp(-3, 3), lane.clamp(-0.5, 2), (facts.lanes - lane).clamp(-0.5, 2),
-                        used[..., 0] / 2, used[..., 1], fine(used[..., 0], 0.1), fine(used[..., 1], 0.03),
-                        fine(speed * heading.sin(), 0.05), fine((lane - centre) * facts.lane, 0.1)], -1)
+    aside, drift = lane - centre, speed * heading.sin()
+    return beside([
+        columns([speed / 15, 3 * aside, (30 * heading).clamp(-5, 5), drift.clamp(-3, 3), lane.clamp(-0.5, 2),
+                 (facts.lanes - lane).clamp(-0.5, 2), used[..., 0] / 2, used[..., 1]]),
+        fine((used[..., 0], used[..., 1], drift, aside * facts.lane), (0.1, 0.03, 0.05, 0.1))])
 
 
-def goals(states: Tensor, used: Tensor, facts: Facts, schedule: Tensor) -> Tensor:
+def goals(states: Tensor, used: Tensor, facts: Facts, schedule: Tensor, base: Tensor) -> Tensor:
     """How far the vehicle has come towards what it is going to do; [..., K, GOALS]."""
     s, d, heading, speed = states.unbind(-1)
     plan = schedule.unbind(-1)
@@ -126,14 +134,16 @@ def goals(states: Tensor, used: Tensor, facts: Facts, schedule: Tensor) -> Tenso
     spare = (ahead.abs() - half - room) * told
     over = (faster - pace) * told
     known = facts.known
-    beyond = used - planned(states, facts, schedule)
-    return torch.stack([
-        (short / 4).clamp(-3, 3) * known, (short / plan[LEFT].clamp(min=0.2) / 3).clamp(-3, 2) * known, plan[LEFT],
-        ((plan[PLANNED_S] - s) / 8).clamp(-3, 3) * known, plan[PLANNED] / 2 * known, plan[NEXT] / 2 * known,
-        2 * ((plan[GOAL_D] - d) / facts.lane).clamp(-2, 2), crossing / 2, torch.exp(-crossing.abs()) * (crossing != 0),
-        plan[BRAKING] / 2, plan[HARD] / 2, onset / 2, plan[CLOCK], (spare / 8).clamp(-3, 3), (over / 3).clamp(-3, 3),
-        (spare / (onset.clamp(min=0) + 0.4) / 3).clamp(-3, 3),
-        fine(plan[PATH_D] - d, 0.2), fine(plan[PATH_V] - speed * heading.sin(), 0.1),
-        fine(short / plan[LEFT].clamp(min=0.2) - used[..., 0], 0.3) * known,
-        (plan[HARD] > 0) * (plan[HARD] + used[..., 0]) / 3,
-        fine(beyond[..., 0], 0.1), fine(beyond[..., 1], 0.03)], -1)
+    beyond = used - base
+    short_of = short / plan[LEFT].clamp(min=0.2)
+    return beside([
+        columns([
+            (short / 4).clamp(-3, 3) * known, (short_of / 3).clamp(-3, 2) * known, plan[LEFT],
+            ((plan[PLANNED_S] - s) / 8).clamp(-3, 3) * known, plan[PLANNED] / 2 * known, plan[NEXT] / 2 * known,
+            2 * ((plan[GOAL_D] - d) / facts.lane).clamp(-2, 2), crossing / 2,
+            torch.exp(-crossing.abs()) * (crossing != 0), plan[BRAKING] / 2, plan[HARD] / 2, onset / 2, plan[CLOCK],
+            (spare / 8).clamp(-3, 3), (over / 3).clamp(-3, 3), (spare / (onset.clamp(min=0) + 0.4) / 3).clamp(-3, 3)]),
+        fine((plan[PATH_D] - d, plan[PATH_V] - speed * heading.sin()), (0.2, 0.1)),
+        fine((short_of - used[..., 0],), (0.3,)) * known.unsqueeze(-1),
+        columns([(plan[HARD] > 0) * (plan[HARD] + used[..., 0]) / 3]),
+        fine((beyond[..., 0], beyond[..., 1]), (0.1, 0.03))])

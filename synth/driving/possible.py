@@ -155,9 +155,10 @@ def crossings(field: Field, now: Situation, slot: int, turn: NDArray[np.int64]) 
     """When a line is crossed: rather while there is room on the other side."""
     fits = given(field, turn != 0)
     middle = (np.array(field.low) + np.array(field.high)) / 2
-    to = np.repeat((now.lane[:, slot] + np.sign(turn))[:, None], len(middle), 1)
-    room = free(now, slot, to, np.repeat(middle[None], len(turn), 0))
-    return _rather(fits, np.concatenate([np.ones((len(turn), 1), bool), room], 1))
+    room, cross = np.ones((len(turn), 1 + len(middle)), bool), np.flatnonzero(turn)  # most stay where they are
+    to = np.repeat((now.lane[:, slot] + np.sign(turn))[cross, None], len(middle), 1)
+    room[cross, 1:] = free(now.take(cross), slot, to, np.repeat(middle[None], len(cross), 0))
+    return _rather(fits, room)
 
 
 def profiles(field: Field, now: Situation, slot: int, shows: NDArray[np.str_], so_far: dict[str, Any],

@@ -14,6 +14,7 @@ from torch import Tensor
 
 from synth.driving.bicycle import BOUNDS
 from synth.driving.labels import HARD_BRAKE
+from synth.driving.layout import columns
 from synth.driving.plan import Facts
 from synth.driving.safety import GRAVITY
 
@@ -76,7 +77,7 @@ def restrained(state: Tensor, control: Tensor, used: Tensor, facts: Facts, dares
     close = torch.where(leader, close, FAR).amin(-1)
     along = torch.minimum(along, torch.maximum(close, -grip))
     along = torch.where(asked > LAST * grip, torch.minimum(along, -1.1 * asked), along)
-    return torch.stack([along, across], -1)
+    return columns([along, across])
 
 
 def firm(control: Tensor, facts: Facts, hard: Tensor) -> Tensor:
@@ -84,7 +85,7 @@ def firm(control: Tensor, facts: Facts, hard: Tensor) -> Tensor:
     m/s^2, 0 otherwise. Policies took a quarter of hard brakes back, in states that recordings seldom show."""
     asked = (hard >= HARD_BRAKE) & (facts.near <= 0)
     along = torch.where(asked, torch.minimum(control[..., 0], -FIRM * hard), control[..., 0])
-    return torch.stack([along, control[..., 1]], -1)
+    return columns([along, control[..., 1]])
 
 
 def steered(state: Tensor, control: Tensor, used: Tensor, facts: Facts, left: Tensor) -> tuple[Tensor, Tensor]:
@@ -116,4 +117,4 @@ def steered(state: Tensor, control: Tensor, used: Tensor, facts: Facts, left: Te
     ego = torch.nn.functional.one_hot(torch.zeros_like(left, dtype=torch.long), s.shape[-1]).to(s.dtype)
     who = torch.where(follows.unsqueeze(-1), ego, acts) * ((time > 0) & (meets > 0)).unsqueeze(-1) > 0
     along = torch.where(who & active.unsqueeze(-1), (leading + wanted).unsqueeze(-1), control[..., 0])
-    return torch.stack([along, control[..., 1]], -1), who
+    return columns([along, control[..., 1]]), who

@@ -7,6 +7,7 @@ from torch import Tensor
 
 from synth.driving.bicycle import advance, controls
 from synth.driving.features import features, planned
+from synth.driving.layout import columns, innermost, rows, scenes
 from synth.driving.networks.policy import Policy
 from synth.driving.plan import HARD, ONSET, Facts
 from synth.driving.reflexes import firm, restrained, steered
@@ -23,32 +24,37 @@ def roll_out(policy: Policy, start: Tensor, facts: Facts, dt: float, *, rng: tor
     With a ``temperature`` the draws are softened so that gradients flow through the whole drive (and chance comes from
     torch's global generator); without one they are exact and ``rng`` is the only chance. Empty slots stay 0.
     """
+    facts = facts.driven()
     there = facts.present.unsqueeze(-1)
-    state = start * there
+    state = innermost(start) * there
     used = torch.zeros_like(state[..., :2])
     rest = used  # controls beyond what the plan asks for by itself
-    still, memory = policy.begin(facts.static)
+    count = facts.present.shape[1]
+    still, memory = policy.begin(rows(facts.static))
     states = [state]
     along, _ = policy.sizes
     for t in range(facts.schedule.shape[1] - 1):
-        logits, memory = policy.step(features(state, used, facts, facts.schedule[:, t]), still, memory)
+        schedule = facts.schedule[:, t]
+        base = planned(state, facts, schedule)
+        logits, memory = policy.step(rows(features(state, used, facts, schedule, base)), still, memory)
         parts = logits.split([along, logits.shape[-1] - along], -1)
         chosen = []
         for part, edges, cool in zip(parts, (policy.along, policy.across), policy.cool, strict=True):
             if temperature is None:
-                chosen.append(draw(part / cool, edges, torch.rand(part.shape[:-1], generator=rng, device=part.device)))
+                uniform = torch.rand(facts.present.shape, generator=rng, device=part.device)
+                value = draw(part / cool, edges, uniform.t().flatten())
             else:
-                chosen.append(relaxed(part, edges, torch.rand_like(part), torch.rand_like(part[..., 0]), temperature))
-        rest = torch.stack(chosen, -1) + (rest if policy.smooth else 0.0)
-        base = planned(state, facts, facts.schedule[:, t])
-        control = firm(rest + base, facts, facts.schedule[:, t, :, HARD])
+                value = relaxed(part, edges, torch.rand_like(part), torch.rand_like(part[..., 0]), temperature)
+            chosen.append(scenes(value, count))
+        rest = columns(chosen) + (rest if policy.smooth else 0.0)
+        control = firm(rest + base, facts, schedule[..., HARD])
         if policy.reflexes:
-            control, dares = steered(state, control, used, facts, facts.schedule[:, t, EGO, ONSET])
+            control, dares = steered(state, control, used, facts, schedule[:, EGO, ONSET])
             control = restrained(state, control, used, facts, dares)
         if t:  # brakes take time to grip
             room = JERK * dt
-            control = torch.stack([torch.minimum(torch.maximum(control[..., 0], used[..., 0] - room),
-                                                 used[..., 0] + room), control[..., 1]], -1)
+            control = columns([torch.minimum(torch.maximum(control[..., 0], used[..., 0] - room), used[..., 0] + room),
+                               control[..., 1]])
         after = advance(state, control, facts.friction, dt) * there
         used = controls(state, after, dt) * there
         rest = used - base

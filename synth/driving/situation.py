@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from typing import Any
 
 import numpy as np
@@ -52,6 +52,10 @@ class Situation:
                    kind=np.zeros((n, vehicles), np.int64), length=zeros[4], width=zeros[5],
                    there=np.zeros((n, vehicles), bool), turn=zeros[6], cross=zeros[7],
                    gain=np.zeros((n, vehicles, 2)), told=np.zeros((n, vehicles), bool))
+
+    def take(self, rows: NDArray[np.int64]) -> Situation:
+        """The scenes at ``rows``."""
+        return Situation(**{f.name: getattr(self, f.name)[rows] for f in fields(self)})
 
     def vehicles(self, starts: int, intents: int) -> Floats:
         """Features [n, K, START + INTENT] of vehicles seen from the ego vehicle: starts of the first ``starts`` slots,

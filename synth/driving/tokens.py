@@ -87,7 +87,7 @@ def draw(logits: Tensor, edges: Tensor, uniform: Tensor) -> Tensor:
     ``uniform`` [...] in [0, 1) is the only chance in it.
     """
     share = logits.softmax(-1).cumsum(-1)
-    at = (share < uniform.unsqueeze(-1) * share[..., -1:]).sum(-1).clamp(max=logits.shape[-1] - 1)
+    at = torch.searchsorted(share, uniform.unsqueeze(-1) * share[..., -1:]).squeeze(-1).clamp(max=logits.shape[-1] - 1)
     above = share.gather(-1, at.unsqueeze(-1)).squeeze(-1)
     below = torch.where(at > 0, share.gather(-1, (at - 1).clamp(min=0).unsqueeze(-1)).squeeze(-1), 0.0)
     place = ((uniform * share[..., -1] - below) / (above - below).clamp(min=1e-9)).clamp(0.0, 1.0)
