@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from pathlib import Path
 from typing import Any
 from unittest import mock
@@ -24,6 +25,7 @@ from synth.driving.stored import StoredScenes
 from synth.errors import Problems, UserError
 from synth.gan.private.accounting import Account
 from synth.progress import Silent
+from synth.tabular.private import measure as marginals
 from synth.tabular.private import road as tables
 from tests.driving.recorded import document, states
 from tests.driving.tiny import OPTIONS
@@ -34,7 +36,8 @@ BUDGET = {"epsilon": 20, "delta": 1e-4, "unit": "row"}
 
 
 def agreed(folder: Path, *, budget: Any = None, values: bool = True) -> Any:
-    said = document(str(folder / "states.parquet"), traffic={"vehicles": 2, "laneWidth": 3.5, "friction": {"dry": 0.9, "wet": 0.6}})
+    said = document(str(folder / "states.parquet"), traffic={
+        "vehicles": 2, "laneWidth": 3.5, "friction": {"dry": 0.9, "wet": 0.6}})
     for column in said["schema"][0]["properties"]:
         if column["name"] in BOUNDS:
             low, high = BOUNDS[column["name"]]
@@ -62,6 +65,14 @@ def home(tmp_path_factory: pytest.TempPathFactory) -> Path:
     PLUG.ingest(said, folder / "ingest", progress=Silent())
     PLUG.split(said, folder / "ingest", folder / "split", seed=1)
     return folder
+
+
+@pytest.fixture(autouse=True)
+def quick(monkeypatch: pytest.MonkeyPatch) -> None:
+    """One round of measuring, and little inference."""
+    exact, whole = measure.measure, marginals.fit
+    monkeypatch.setattr(measure, "measure", partial(exact, shares=marginals.Shares(rounds=(1.0,))))
+    monkeypatch.setattr(marginals, "fit", lambda *args, **options: whole(*args, **{**options, "steps": 40}))
 
 
 def test_a_scene_is_one_row_that_hangs_on_nothing_but_itself(home: Path) -> None:
