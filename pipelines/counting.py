@@ -84,20 +84,20 @@ class Together:
     """What the attacks saw of earlier releases."""
 
     result: GateResult | None
-    seen: tuple[str, ...] | None  # manifest digests of all of them; None where the domain joins no releases
+    seen: tuple[str, ...]  # manifest digests of all of them
     tested: tuple[str, ...]  # names of those joined
     not_tested: tuple[str, ...]  # the others, and why
 
 
 def together(job: Job, evidence: Any, scratch: Path) -> Together:
-    """Judge the leakage of this release and those before it together, where the domain can join them."""
+    """Judge the leakage of this release and those before it together, where their forms agree."""
     from synth.release.pull import fetch
     from synth.release.signing import trust
     from validators import gates
 
     counted = ledger(job)
     released = [a for a in counted.read().released() if a.run != job.run.id]
-    good, not_tested, joins = dict[str, Any](), list[str](), False
+    good, not_tested = dict[str, Any](), list[str]()
     with tempfile.TemporaryDirectory(dir=scratch, prefix="earlier-") as folder:
         for number, account in enumerate(released):
             name, _, version = account.release.partition("/")
@@ -105,23 +105,15 @@ def together(job: Job, evidence: Any, scratch: Path) -> Together:
             place.mkdir()
             try:
                 fetch(counted.store, name, version, place, trust(), Silent(), admit=False)
-                found = job.plug.released(evidence, place)
-                joins = found is not None
+                good[account.release] = job.plug.released(evidence, place)
             except UserError as error:
                 not_tested.append(f"release {account.release}, which cannot be joined to this one: {error.what}")
-                joins = True
-                continue
-            if joins:
-                good[account.release] = found
-            else:
-                not_tested.append(f"release {account.release} put together with this one: not done for "
-                                  f"{job.contract.domain} data")
     result = None
     if good:
         union = job.plug.together(evidence, list(good.values()))
         result = gates.judge_union(union, job.contract, _controls(job, released), len(good), not_tested)
-    return Together(result=result, seen=tuple(a.manifest_digest for a in released) if joins or not released else None,
-                    tested=tuple(good), not_tested=tuple(not_tested))
+    return Together(result=result, seen=tuple(a.manifest_digest for a in released), tested=tuple(good),
+                    not_tested=tuple(not_tested))
 
 
 def _controls(job: Job, released: list[Account]) -> Any:

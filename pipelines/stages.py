@@ -145,7 +145,7 @@ def judge(job: Job) -> None:
         record["verdict"] = verdict.value
         record["gates"] = {result.gate: result.verdict.value for result in results}
         record["waivers"] = waivers.given(results)
-        record["ledger"] = {"seen": None if joined.seen is None else list(joined.seen), "tested": list(joined.tested)}
+        record["ledger"] = {"seen": list(joined.seen), "tested": list(joined.tested)}
 
 
 def shards_of(job: Job) -> dict[str, str]:

@@ -61,7 +61,7 @@ class Domain(Protocol):
     def released(self, evidence: Any, folder: Path) -> Any:
         """What an earlier release (its folder, verified) holds, in the form of this evidence's synthetic set.
 
-        ``None`` where a domain cannot say; a :class:`UserError` where the release cannot be read as this one.
+        A :class:`UserError` where the release cannot be read as this one.
         """
 
     def together(self, evidence: Any, released: Sequence[Any]) -> Any:

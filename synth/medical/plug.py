@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -19,6 +20,7 @@ if TYPE_CHECKING:
     from synth.medical.evidence import ImageEvidence, Images
     from synth.medical.generator import ImageGenerator
     from synth.medical.stored import StoredImages
+    from synth.records.union import Listing
     from synth.tabular.schema import TableSchema
 
 CHECKPOINTS = "checkpoints"
@@ -128,6 +130,16 @@ class MedicalPlug(RecordsPlug):
         tags = {column.name: column.tag for column in contract.modelled if column.tag is not None}
         return write_set(folder / "train", records.pixels, records.masks, table, generator.intensity, contract.pixels,
                          seed=derive(seed, "files"), progress=progress, spacing=generator.spacing, tags=tags)
+
+    def reread(self, evidence: ImageEvidence, folder: Path, listing: Listing) -> Images:
+        from synth.medical.reread import reread
+
+        return reread(evidence, folder, listing)
+
+    def joined(self, several: Sequence[Images]) -> Images:
+        from synth.medical.reread import joined
+
+        return joined(several)
 
     def evidence(self, contract: Contract, ingested: Path, split: Path, fitted: Path, generated: Path, *,
                  seed: int) -> ImageEvidence:

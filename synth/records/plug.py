@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 
     from synth.domain import Examination
     from synth.records.stored import StoredRecords
+    from synth.records.union import Listing
     from synth.tabular.schema import TableSchema
 
 
@@ -73,6 +74,17 @@ class RecordsPlug(ABC):
         """Files and listing into ``folder`` in the contract's release formats; returns the number of files."""
 
     @abstractmethod
+    def reread(self, evidence: Any, folder: Path, listing: Listing) -> Any:
+        """Records of an earlier release, whose files are in ``folder``.
+
+        :class:`UserError` if they are not of the present contract's form.
+        """
+
+    @abstractmethod
+    def joined(self, several: Sequence[Any]) -> Any:
+        """The records of several sets in one."""
+
+    @abstractmethod
     def traces(self, stored: Any) -> NDArray[Any]:
         """The array, records first, by whose bytes the same record is known again in another run."""
 
@@ -91,31 +103,36 @@ class RecordsPlug(ABC):
 
     def people(self, contract: Contract, ingested: Path, split: Path) -> tuple[str, dict[str, NDArray[np.uint64]]]:
         """Records by what is in them, since what links them to a person differs from one ingest to the next."""
+        from synth.records.union import names
         from synth.tabular.evidence import PARTS
-        from synth.tabular.people import digest
 
         stored = self.stored(ingested, split)
         traces = self.traces(stored)
-        found = {}
-        for part in PARTS:
-            rows = np.flatnonzero(stored.rows_of(part))
-            found[part] = np.array([digest(np.ascontiguousarray(traces[i]).tobytes()) for i in rows], np.uint64)
-        return self.records, found
+        return self.records, {part: names(traces, np.flatnonzero(stored.rows_of(part))) for part in PARTS}
 
     def released(self, evidence: Any, folder: Path) -> Any:
-        """Not for these records yet: what a release holds is not what the gates look at."""
-        return None
+        """At most ``cap`` records of an earlier release, read back from its files."""
+        from synth.records.union import DATA, listed
+
+        return self.reread(evidence, folder / DATA, listed(evidence, folder, self.cap))
 
     def together(self, evidence: Any, released: Sequence[Any]) -> Any:
-        """The evidence as it is: nothing is ever joined to it."""
-        return evidence
+        """The records of earlier releases joined to the present ones; at most ``cap`` of all."""
+        from synth.records.union import attacked
+
+        total = evidence.total("synthetic") + sum(len(records) for records in released)
+        return attacked(evidence, self.joined([evidence.synthetic, *released]), total, self.cap)
 
     def split(self, contract: Contract, ingested: Path, out: Path, *, seed: int,
               earlier: Sequence[tuple[Path, Path]] = ()) -> dict[str, Any]:
-        """Train, holdout and reference, disjoint by entity; earlier runs are not looked at."""
+        """Train, holdout and reference, disjoint by entity; records known from earlier runs keep their part."""
+        from synth.records.union import names
+        from synth.tabular.people import known_parts
         from synth.tabular.stored import split_by_entity
 
-        return split_by_entity(contract, ingested, out, seed)
+        before = known_parts(ingested, earlier, lambda folder: (
+            self.records, names(self.traces(self.stored(folder))))) if earlier else None
+        return split_by_entity(contract, ingested, out, seed, before)
 
     def fit(self, contract: Contract, ingested: Path, split: Path, out: Path, *, seed: int, device: str,
             progress: Progress) -> dict[str, Any]:

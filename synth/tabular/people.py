@@ -9,7 +9,7 @@ in the private half of the workspace, and the ledger keys them once more.
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -58,18 +58,20 @@ def people(stored: StoredTable) -> tuple[str, dict[str, np.ndarray]]:
     return unit, {part: np.unique(names[stored.rows_of(part)]) for part in PARTS}
 
 
-def known_parts(stored: StoredTable, earlier: Sequence[tuple[Path, Path]]) -> np.ndarray:
+def known_parts(ingested: Path, earlier: Sequence[tuple[Path, Path]],
+                named: Callable[[Path], tuple[str, np.ndarray]] = lambda folder: row_names(StoredTable.open(folder))
+                ) -> np.ndarray:
     """The part that earlier runs gave each row's person, uint8 of shape (rows,); 255 where none did.
 
-    ``earlier``: (ingest, split) folders of the runs, oldest first. Who was trained on once counts as trained on. Runs
-    that count something else, or whose folders are gone, say nothing.
+    ``earlier``: (ingest, split) folders of the runs, oldest first; ``named``: what is counted in an ingest folder, and
+    the name behind each row. Who was trained on once counts as trained on. Runs that count something else, or whose
+    folders are gone, say nothing.
     """
-    unit, names = row_names(stored)
+    unit, names = named(ingested)
     found = np.full(len(names), 255, np.uint8)
-    for ingested, split in reversed(earlier):
+    for folder, split in reversed(earlier):
         try:
-            before = StoredTable.open(ingested, split)
-            kind, called = row_names(before)
+            kind, called = named(folder)
             parts = np.load(split / "parts.npy", allow_pickle=False)
         except (OSError, ValueError):
             continue

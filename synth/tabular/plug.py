@@ -72,9 +72,10 @@ class TabularPlug:
     def split(self, contract: Contract, ingested: Path, out: Path, *, seed: int,
               earlier: Sequence[tuple[Path, Path]] = ()) -> dict[str, Any]:
         """Train, holdout and reference, disjoint by entity and stratified by the target; known people keep theirs."""
+        from synth.tabular.people import known_parts
         from synth.tabular.stored import split_by_entity
 
-        return split_by_entity(contract, ingested, out, seed, earlier)
+        return split_by_entity(contract, ingested, out, seed, known_parts(ingested, earlier) if earlier else None)
 
     def people(self, contract: Contract, ingested: Path, split: Path) -> tuple[str, dict[str, np.ndarray]]:
         """By the entity key, or rows by what is in them."""

@@ -145,14 +145,12 @@ def _frame(batch: pa.RecordBatch, names: list[str], schema: TableSchema) -> pd.D
 
 
 def split_by_entity(contract: Contract, ingested: Path, out: Path, seed: int,
-                    earlier: Sequence[tuple[Path, Path]] = ()) -> dict[str, Any]:
+                    before: np.ndarray | None = None) -> dict[str, Any]:
     """Write each row's part (``parts.npy``), disjoint by entity and stratified by the target; counts of each part.
 
-    Who has a part from an ``earlier`` run ((ingest, split) folders) keeps it: held out once, held out for good, so that
-    there stay people whom no release was trained on.
+    Who has a part from a run ``before`` (:func:`synth.tabular.people.known_parts`) keeps it: held out once, held out
+    for good, so that there stay people whom no release was trained on.
     """
-    from synth.tabular.people import known_parts
-
     stored = StoredTable.open(ingested)
     entities, strata = stored.entities(), None
     if contract.target is not None and contract.target in stored.schema.names:
@@ -164,12 +162,12 @@ def split_by_entity(contract: Contract, ingested: Path, out: Path, seed: int,
         return assign(entities[rows], None if strata is None else strata[rows], contract.split, seed)
 
     kept: dict[str, Any] = {}
-    if earlier and len(known := np.unique(entities[(before := known_parts(stored, earlier)) != LEFT_OUT])):
-        parts, new = before, ~np.isin(entities, known)
+    if before is not None and len(known := np.unique(entities[before != LEFT_OUT])):
+        parts, new = before.copy(), ~np.isin(entities, known)
         parts[new] = divide(new)
         first = np.full(int(entities.max()) + 1, LEFT_OUT, np.uint8)
         np.minimum.at(first, entities, parts)  # all rows of an entity together, in train if one was
-        parts, kept = first[entities], {"kept": len(known), "runs": len(earlier)}
+        parts, kept = first[entities], {"kept": len(known)}
     else:
         parts = divide(np.ones(len(entities), bool))
     np.save(out / "parts.npy", parts)

@@ -117,7 +117,8 @@ def test_without_a_budget_nothing_is_held_back_and_promises_still_bind(job):
 def test_earlier_releases_that_cannot_be_joined_are_named_and_do_not_stop_a_run(job, tmp_path, monkeypatch):
     from tests.release.bench_release import Bench
 
-    monkeypatch.setattr(Plug, "released", lambda self, evidence, folder: None, raising=False)
+    monkeypatch.setattr(Plug, "released", lambda self, evidence, folder: raise_(UserError("its files differ")),
+                        raising=False)
     first = job(budget=None)
     assert counting.together(first, None, tmp_path).seen == ()
     made = Bench(tmp_path).publish(tmp_path / "store")  # in place; and one that is counted and gone
@@ -127,7 +128,7 @@ def test_earlier_releases_that_cannot_be_joined_are_named_and_do_not_stop_a_run(
         book.publish(asked, declared=True, release=name, manifest_digest=f"{number:064d}", attacks=())
     joined = counting.together(first, None, tmp_path)
     assert joined.result is None and joined.tested == ()
-    assert "not done for tabular data" in joined.not_tested[0] and "cannot be joined" in joined.not_tested[1]
+    assert "its files differ" in joined.not_tested[0] and "cannot be joined" in joined.not_tested[1]
     assert [p.name for p in tmp_path.iterdir() if p.name.startswith("earlier")] == []
     facts = counting.for_report(first, joined)
     assert facts["published"] == 2 and facts["spent"] is None and facts["union"]["not_tested"]

@@ -1,0 +1,70 @@
+"""Scenes of an earlier release in the form that the gates look at."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from synth.driving.evidence import SceneEvidence
+from synth.driving.files.states import KINDS
+from synth.driving.scenes import HEADING, LANE_WIDTH, LANES, LENGTH, SPEED, WIDTH, D, S, Scenes
+from synth.driving.stored import ARRAYS
+from synth.records.union import Listing, another_form
+from synth.release.published import STATES_FILE
+
+STATES = {"s": S, "d": D, "heading": HEADING, "speed": SPEED}
+SIZES = {"length": LENGTH, "width": WIDTH}
+
+
+def reread(evidence: SceneEvidence, folder: Path, listing: Listing) -> Scenes:
+    """The scenes of ``listing``, whose states are in ``folder``.
+
+    Raises :class:`~synth.errors.UserError` if they are of another rate, length or number of vehicles.
+    """
+    import pyarrow as pa
+    import pyarrow.compute as pc
+    import pyarrow.parquet as pq
+
+    shape, table, rows = evidence.synthetic.shape, listing.table, listing.rows
+    named = set(table[STATES_FILE].to_pylist()) if STATES_FILE in table.column_names else set()
+    if len(named) != 1 or Path(str(name := named.pop())).name != name or not (folder / name).is_file():
+        raise another_form("its files")
+    file = pq.ParquetFile(folder / name)
+    if float((file.schema_arrow.metadata or {}).get(b"rate", b"nan")) != shape.rate:
+        raise another_form("the rate of its scenes")
+    held = file.read()
+    held = held.filter(pc.is_in(held["scene"], pa.array(rows, held["scene"].type)))
+    scene = np.searchsorted(rows, held["scene"].to_numpy())
+    vehicle, step = held["vehicle"].to_numpy(), held["step"].to_numpy()
+    if len(scene) and (int(vehicle.max()) >= shape.vehicles or int(step.max()) + 1 != shape.steps):
+        raise another_form("the shape of its scenes")
+    n, k = len(rows), shape.vehicles
+    states = np.zeros((n, k, shape.steps, len(STATES)), np.float32)
+    for column, place in STATES.items():
+        states[scene, vehicle, step, place] = held[column].to_numpy()
+    present, sizes = np.zeros((n, k), bool), np.zeros((n, k, len(SIZES)), np.float32)
+    present[scene, vehicle] = True
+    for column, place in SIZES.items():
+        sizes[scene, vehicle, place] = held[column].to_numpy()
+    kinds = np.zeros((n, k), np.int8)
+    kinds[scene, vehicle] = pc.index_in(held["kind"].cast(pa.string()), pa.array(KINDS)).to_numpy()
+    road = np.zeros((n, 2), np.float32)
+    np.maximum.at(road[:, LANES], scene, held["lane"].to_numpy().astype(np.float32) + 1)  # those that are driven on
+    road[scene, LANE_WIDTH] = held["lane_width"].to_numpy()
+    if "lanes" in listing.frame:
+        road[:, LANES] = np.maximum(listing.frame["lanes"].to_numpy(dtype=np.float32), road[:, LANES])
+    return Scenes(states=states, present=present, sizes=sizes, kinds=kinds, road=road, table=listing.frame,
+                  entities=np.arange(n, dtype=np.int64), shape=shape)
+
+
+def joined(several: Sequence[Scenes]) -> Scenes:
+    """The scenes of several sets in one; each is an entity of its own."""
+    arrays: dict[str, Any] = {name: np.concatenate([getattr(s, name) for s in several]) for name in ARRAYS}
+    return replace(
+        several[0], **arrays, table=pd.concat([s.table for s in several], ignore_index=True),
+        entities=np.arange(sum(len(s) for s in several), dtype=np.int64))
