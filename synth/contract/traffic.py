@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from synth.driving.scenes import SceneShape
 
 _KEYS = ("format", "columns", "units", "vehicles", "seconds", "rate", "stride", "lanes", "laneWidth", "friction",
-         "eachTrackIsADriver", "release", "scenarioFiles", "dbc")
+         "eachTrackIsADriver", "release", "scenarioFiles", "dbc", "positions", "endpoints")
 DERIVED = ("manoeuvre", "lanes", "density", "speed", "min_ttc", "max_drac", "min_pet")  # made, not read
 STATES = ("time", "track", "x", "y", "heading", "speed", "length", "width", "kind", "lane", "recording")
 NEEDED = ("time", "track", "x", "y")  # of STATES; without a heading or a speed they follow from the path
@@ -29,6 +29,8 @@ RELEASES = ("argoverse2", "openscenario", "commonroad", "sumo", "telemetry")
 VEHICLES, SECONDS, RATE = (1, 16), (1.0, 60.0), (1.0, 25.0)
 MOST_STEPS = 256  # of a scene
 FRICTION = 0.9  # of a dry road
+POSITIONS = ("local", "global")  # of a stretch of road, or of places on earth, as a tracker in the vehicle has them
+ENDPOINTS = 200.0  # m round the ends of trips that are cut away where places are on earth
 LANE_WIDTH = 3.5  # m, of the one lane that a log without positions is put into
 
 
@@ -69,6 +71,8 @@ class Traffic:
     lane_width: float | None = None  # m
     friction: tuple[tuple[str, float], ...] = ()  # value of the weather column, coefficient of friction
     each_track_is_a_driver: bool = False  # asserted by a person where no column names a driver or trip
+    positions: str = "local"
+    endpoints: float | None = None  # m round the ends of a driver's trips; None: ENDPOINTS of places on earth, else 0
     dbc: str | None = None  # of logs of CAN messages: the file that says what they mean
     release: tuple[str, ...] = ("argoverse2", "openscenario", "commonroad", "sumo")
     scenario_files: int = 100  # released scenes that also have files of their own (XML); the tables hold all
@@ -90,6 +94,12 @@ class Traffic:
         from synth.driving.scenes import SceneShape
 
         return SceneShape(vehicles=self.vehicles, steps=self.steps, rate=self.rate)
+
+    def trimmed(self, on_earth: bool = False) -> float:
+        """Metres round the ends of trips that are cut away; ``on_earth``: the recordings have latitudes."""
+        if self.endpoints is not None:
+            return self.endpoints
+        return ENDPOINTS if on_earth or self.positions == "global" else 0.0
 
     def column(self, state: str) -> str:
         """The table's column for one of STATES."""
@@ -121,7 +131,8 @@ def traffic(notes: Notes, settings: Settings) -> Traffic | None:
     for key, name, (low, high), whole in (
             ("vehicles", "vehicles", VEHICLES, True), ("seconds", "seconds", SECONDS, False),
             ("rate", "rate", RATE, False), ("stride", "stride", (0.2, 600.0), False), ("lanes", "lanes", (1, 12), True),
-            ("laneWidth", "lane_width", (2.4, 5.0), False), ("scenarioFiles", "scenario_files", (0, 50_000), True)):
+            ("laneWidth", "lane_width", (2.4, 5.0), False), ("scenarioFiles", "scenario_files", (0, 50_000), True),
+            ("endpoints", "endpoints", (0, 10_000), False)):
         if key in found:
             number = notes.number((*place, key), found[key], f"{key!r} of the traffic")
             if number is not None and (not low <= number <= high or (whole and number != int(number))):
@@ -136,6 +147,11 @@ def traffic(notes: Notes, settings: Settings) -> Traffic | None:
                       "write true or false")
         else:
             said["each_track_is_a_driver"] = found["eachTrackIsADriver"]
+    if "positions" in found:
+        if found["positions"] not in POSITIONS:
+            notes.add("unknown kind of positions", (*place, "positions"), f"write {' or '.join(POSITIONS)}")
+        else:
+            said["positions"] = found["positions"]
     _release(notes, found.get("release"), (*place, "release"), said)
     _dbc(notes, found.get("dbc"), (*place, "dbc"), said)
     if len(notes.problems) > before:
@@ -150,6 +166,8 @@ def traffic(notes: Notes, settings: Settings) -> Traffic | None:
         notes.add(f"'columns' and 'units' are for tables and logs; {block.format} has its own", place, "remove them")
     if block.format is RecordingFormat.TELEMETRY and block.vehicles != 1:
         notes.add("a log without positions tells of one vehicle", (*place, "vehicles"), "write `vehicles: 1`")
+    if block.format is RecordingFormat.TELEMETRY and {"positions", "endpoints"} & set(found):
+        notes.add("a log without positions has no ends of trips to cut", place, "remove `positions` and `endpoints`")
     if block.format is not RecordingFormat.TELEMETRY and block.dbc is not None:
         notes.add("a DBC file is for logs of CAN messages", (*place, "dbc"), "remove it, or write `format: telemetry`")
     return block if len(notes.problems) == before else None

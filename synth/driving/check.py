@@ -53,6 +53,10 @@ def _notes(contract: Contract, found: Cut) -> list[UserError]:
 
     for code, count in found.refused.most_common():
         note(f"{count} put aside: {code}", hint(code))
+    if found.trimmed:
+        cut = found.trimmed
+        note(f"{cut['states']:,} states within {cut['metres']:,} m of an end of {cut['trips']:,} "
+             "trips are cut away", "nothing; where trips begin and end is where people live (`endpoints`)")
     if found.groups.cut:
         note(f"{found.groups.cut} recordings are cut at points in time, because their drivers join too many scenes",
              "nothing; what belongs to both sides of a cut is left out")

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 import pandas as pd
@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from synth.contract import Contract
 from synth.driving import units
 from synth.driving.encroachment import min_pet
+from synth.driving.endpoints import trimmed
 from synth.driving.groups import Groups, groups
 from synth.driving.labels import labels
 from synth.driving.readers import Recorded, read
@@ -37,6 +38,7 @@ class Cut:
     recordings: int
     vehicles: int  # tracks, pieces of tracks where they have gaps
     longest: float  # s that any recording lasts
+    trimmed: dict[str, int] = field(default_factory=dict)  # ends of trips that were cut away: metres and counts
 
 
 def cut(contract: Contract, progress: Progress) -> Cut:
@@ -51,7 +53,10 @@ def cut_states(contract: Contract, recorded: Recorded, progress: Progress) -> Cu
     """The same from states that were read."""
     block = contract.traffic
     assert block is not None
-    refused = Counter(recorded.refused)
+    metres = block.trimmed(recorded.on_earth)
+    less = trimmed(recorded, metres, contract.entity)
+    recorded, refused = less.recorded, Counter(recorded.refused)
+    refused["near_an_end"] += less.gone
     found = recordings(recorded.states, block.rate, refused)
     parts: list[tuple[int, Recording, Windows]] = []
     with progress.step("cut scenes", max(len(found), 1)) as step:
@@ -71,7 +76,8 @@ def cut_states(contract: Contract, recorded: Recorded, progress: Progress) -> Cu
     density = np.concatenate([w.density for _, _, w in parts]) if parts else np.zeros(0)
     return Cut(scenes=scenes, texts=_texts(contract, recorded, scenes, density, rows), groups=joined,
                refused=+refused, recordings=len(found), vehicles=sum(len(r.rows) for r in found),
-               longest=max((r.x.shape[1] / r.rate for r in found), default=0.0))
+               longest=max((r.x.shape[1] / r.rate for r in found), default=0.0),
+               trimmed={"metres": round(metres), "trips": less.trips, "states": less.states} if metres else {})
 
 
 def _together(contract: Contract, parts: list[tuple[int, Recording, Windows]]

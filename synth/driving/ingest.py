@@ -52,4 +52,5 @@ def summary(found: Cut) -> dict[str, Any]:
     kept = found.groups.group >= 0
     return {"scenes": int(kept.sum()), "recordings": found.recordings, "vehicles": found.vehicles,
             "groups": len(np.unique(found.groups.group[kept])), "groups_cut": found.groups.cut,
-            "refused": dict(sorted(found.refused.items())), "manoeuvres": counted(found)}
+            "refused": dict(sorted(found.refused.items())), "manoeuvres": counted(found),
+            **({"ends_of_trips": found.trimmed} if found.trimmed else {})}

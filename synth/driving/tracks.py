@@ -16,6 +16,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from synth.driving.endpoints import PIECE
 from synth.driving.scenes import Kind
 
 GAP = 0.5  # s: a longer silence ends a track (or 2.5 of the recording's own steps, if that is more)
@@ -33,7 +34,8 @@ class Recording:
 
     ``x``, ``y``, ``heading``, ``speed`` float64 [V, T]; ``lane`` int64 [V, T], -1 unknown; ``sizes`` [V, 2];
     ``kinds`` [V]; ``rows`` [V]: a row of the table of states that belongs to the vehicle, for what else it says. A
-    track with a gap is several vehicles here, with one ``track`` number.
+    track with a gap is several vehicles here, with one ``track`` number; one whose middle was cut away
+    (:mod:`.endpoints`) has several numbers.
     """
 
     name: str
@@ -87,7 +89,7 @@ def recordings(states: pd.DataFrame, rate: float, refused: Counter[str]) -> list
 def _recording(name: str, states: pd.DataFrame, rows: NDArray[np.int64], rate: float, refused: Counter[str]
                ) -> Recording | None:
     part = states.iloc[rows]
-    track, time = pd.factorize(part["track"])[0], part["time"].to_numpy(np.float64)
+    track, time = pd.factorize(part[PIECE if PIECE in part else "track"])[0], part["time"].to_numpy(np.float64)
     order = np.lexsort((time, track))
     track, time, rows = track[order], time[order], rows[order]
     x, y = (states[c].to_numpy(np.float64)[rows] for c in ("x", "y"))

@@ -26,6 +26,7 @@ class Recorded:
     states: pd.DataFrame
     about: pd.DataFrame
     refused: Counter[str] = field(default_factory=Counter)  # files, by reason
+    on_earth: bool = False  # the recordings tell latitudes and longitudes, so their places are on earth
 
 
 Reader = Callable[[str, Iterable[tuple[str, str]], Traffic, list[str], Progress], Recorded]

@@ -19,6 +19,8 @@ from synth.tabular.source import open_source
 _TEXTS = ("track", "kind", "recording")
 FACTORS = {"m": 1.0, "ft": FOOT, "m/s": 1.0, "km/h": 1 / 3.6, "mph": 0.44704, "ft/s": FOOT, "rad": 1.0,
            "deg": np.pi / 180, "s": 1.0, "ms": 1e-3}
+ON_EARTH = {"lat", "latitude", "lon", "lng", "long", "longitude", "gps_lat", "gps_lon", "gps_latitude",
+            "gps_longitude"}  # a table with such a column comes from a tracker in the vehicle
 _KIND = {"x": "length", "y": "length", "length": "length", "width": "length", "speed": "speed", "heading": "angle",
          "time": "time"}
 
@@ -60,7 +62,8 @@ def read(source: str, options: Iterable[tuple[str, str]], block: Traffic, wanted
             out[state] = _numbers(values) * (FACTORS[unit] if unit else 1.0)
     if "recording" not in out:
         out["recording"] = pd.Categorical(np.full(len(out["time"]), "recording"))
-    return Recorded(states=pd.DataFrame(out), about=pd.DataFrame({name: _labels(frame[name]) for name in others}))
+    return Recorded(states=pd.DataFrame(out), about=pd.DataFrame({name: _labels(frame[name]) for name in others}),
+                    on_earth=any(name.strip().lower() in ON_EARTH for name in opened.names))
 
 
 def _is_text(kind: pa.DataType) -> bool:
