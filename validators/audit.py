@@ -20,7 +20,7 @@ import numpy as np
 import pandas as pd
 from scipy.stats import binom
 
-from synth.contract.model import Attacks, Budget, Unit
+from synth.contract.model import Attacks, Budget, Contract, Unit
 from synth.gan.private import noise
 from synth.gan.private.accounting import Account
 from synth.tabular.evidence import TableEvidence
@@ -136,16 +136,20 @@ def audit(rows: pd.DataFrame, units: np.ndarray, schema: TableSchema, budget: Bu
                                                     Account(budget.epsilon, budget.delta)))
     found = run(joined.iloc[order].reset_index(drop=True), owners[order])
     counted = each if budget.unit is Unit.ROW or measured is not None else min(each, budget.contributions)
-    score = memberships(found, rows, planted, each=counted)
+    return guessed(memberships(found, rows, planted, each=counted), inside, guesses, budget, rng)
+
+
+def guessed(score: np.ndarray, inside: np.ndarray, guesses: int, budget: Budget, rng: np.random.Generator) -> Audit:
+    """What guesses by ``score`` show of coins ``inside`` [canaries]: "in" of the highest, "out" of the lowest."""
+    canaries, half = len(inside), guesses // 2
     ranked = np.lexsort((rng.random(canaries), score))
-    half = guesses // 2
     correct = int(inside[ranked[-half:]].sum() + (~inside[ranked[:half]]).sum())
     return Audit(canaries=canaries, guesses=2 * half, correct=correct, claimed=budget.epsilon,
                  lower_bound=lower_bound(canaries, 2 * half, correct, budget.delta),
                  ceiling=lower_bound(canaries, 2 * half, 2 * half, budget.delta))
 
 
-def _declared(evidence: TableEvidence) -> TableSchema:
+def declared(evidence: TableEvidence) -> TableSchema:
     """The public schema; what a run found with noise is taken as it is, since it is not what is audited."""
     found = set(lacking(evidence.contract))
     public = public_schema(evidence.contract, evidence.schema)
@@ -162,9 +166,8 @@ def _spanned(evidence: TableEvidence, name: str) -> ColumnSchema:
                    decimals=column.decimals if column.unit is not None else column.decimals or 0)
 
 
-def asked(evidence: TableEvidence) -> bool:
+def asked(contract: Contract) -> bool:
     """Whether the contract wants its promise audited: by name, or because it asks for the release-grade attacks."""
-    contract = evidence.contract
     return contract.budget is not None and (contract.budget.audit or contract.attacks is Attacks.RELEASE)
 
 
@@ -175,18 +178,23 @@ def audited(evidence: TableEvidence) -> list[Finding]:
     them; the measurement that was released holds none.
     """
     budget = evidence.contract.budget
-    if budget is None or not asked(evidence):
+    if budget is None or not asked(evidence.contract):
         return []
-    found = audit(evidence.train, evidence.entities["train"], _declared(evidence), budget)
+    found = audit(evidence.train, evidence.entities["train"], declared(evidence), budget)
+    return [finding(found, "all else and the noisy counts")]
+
+
+def finding(found: Audit, known: str) -> Finding:
+    """An audit as a finding of the leakage gate; ``known`` is what the guesser has."""
     verdict = Verdict.FAIL if found.contradicts else Verdict.PASS if found.could_contradict else Verdict.INFO
-    return [Finding(
+    return Finding(
         id=IDENTITY, title="Epsilon that an audit with planted records shows at least", verdict=verdict,
         value=st.number(found.lower_bound), low=st.number(found.lower_bound), high=None, unit="epsilon",
-        limit=budget.epsilon, n=found.canaries,
+        limit=found.claimed, n=found.canaries,
         method=f"{found.canaries:,} canaries put into a measurement like that of this run or left out by a coin; "
-               f"{found.correct} of {found.guesses} guesses right by who knows all else and the noisy counts (Steinke, "
+               f"{found.correct} of {found.guesses} guesses right by who knows {known} (Steinke, "
                "Nasr, Jagielski 2023); lower bound with 95 % confidence. The measurement with canaries is thrown away",
         power=f"all guesses right would show an epsilon of {found.ceiling:.2f}"
               + ("" if found.could_contradict else ": no outcome could have contradicted the claim"),
         remedy="the promise is broken: do not release, and find the fault in the noise" if found.contradicts else "",
-        detail={"audit": found.to_json()})]
+        detail={"audit": found.to_json()})

@@ -116,7 +116,7 @@ def evidence(table: tuple[pd.DataFrame, np.ndarray], budget: Budget | None, atta
 def test_a_run_that_asks_for_an_audit_has_it_in_the_leakage_gate_and_the_report(
         table: tuple[pd.DataFrame, np.ndarray], monkeypatch: pytest.MonkeyPatch) -> None:
     found, = audit.audited(evidence(table, replace(BUDGET, audit=True)))
-    monkeypatch.setattr(leakage, "audited", lambda e: [found] if audit.asked(e) else [])
+    monkeypatch.setattr(leakage, "audited", lambda e: [found] if audit.asked(e.contract) else [])
     few = table[0].iloc[:300], table[1][:300]
     assert found in leakage.run(evidence(few, replace(BUDGET, audit=True)), leakage.Limits()).findings
     assert found.verdict is Verdict.PASS and found.limit == 1.0 and 0 < (found.value or 0) <= 1.0

@@ -19,6 +19,7 @@ from validators.finding import Finding, GateResult, Verdict
 from validators.inference import attribute_inference
 from validators.leakage import swapped
 from validators.medical import copies as copying
+from validators.medical.audit import audited
 from validators.medical.contrastive import Contrastive
 from validators.medical.correlation import Correlation
 from validators.medical.membership import IMAGES, membership
@@ -82,6 +83,7 @@ def run(evidence: ImageEvidence, limits: Limits) -> GateResult:
                               sensitivity=limits.sensitivity, either=limits.either, patients=patients,
                               images=int(limits.minimum_images))
     findings += membership(evidence, encoder, auc=limits.auc, tpr=limits.tpr, critic=limits.critic, patients=patients)
+    findings += audited(evidence)
     listing = evidence.listing()
     findings += attribute_inference((listing, swapped(listing)), limits.inference, int(limits.minimum_rows))
     return _result(tuple(findings), (*NOT_TESTED, *_unseen(evidence, dealt)), start)
