@@ -150,8 +150,8 @@ def page(rows: list[dict[str, Any]], command: str) -> str:
                   "contradicted it.", "",
                   "| claimed epsilon | canaries | guesses | right | lower bound | ceiling | CPU s |",
                   "|---" * 7 + "|"]
-        lines += [f"| {r['epsilon']:g} | {r['canaries']:,} | {r['guesses']} | {r['correct']} | {r['lower_bound']:.2f} | "
-                  f"{r['ceiling']:.2f} | {r['cpu']:.0f} |" for r in audits] + [""]
+        lines += [f"| {r['epsilon']:g} | {r['canaries']:,} | {r['guesses']} | {r['correct']} | "
+                  f"{r['lower_bound']:.2f} | {r['ceiling']:.2f} | {r['cpu']:.0f} |" for r in audits] + [""]
     return "\n".join(lines)
 
 
