@@ -23,8 +23,10 @@ _KEYS = ("format", "columns", "units", "vehicles", "seconds", "rate", "stride", 
 DERIVED = ("manoeuvre", "lanes", "density", "speed", "min_ttc", "max_drac", "min_pet")  # made, not read
 STATES = ("time", "track", "x", "y", "heading", "speed", "length", "width", "kind", "lane", "recording")
 NEEDED = ("time", "track", "x", "y")  # of STATES; without a heading or a speed they follow from the path
-SIGNALS = ("time", "speed", "yaw_rate")  # what is asked of the channels of a log; speed is needed
-UNITS = {"length": ("m", "ft"), "speed": ("m/s", "km/h", "mph", "ft/s"), "angle": ("rad", "deg"), "time": ("s", "ms")}
+SIGNALS = ("time", "speed", "yaw_rate", "acceleration", "lateral_acceleration", "steering_angle", "throttle",
+           "brake")  # what is asked of the channels of a log; speed is needed
+UNITS = {"length": ("m", "ft"), "speed": ("m/s", "km/h", "mph", "ft/s"), "angle": ("rad", "deg"), "time": ("s", "ms"),
+         "acceleration": ("m/s^2", "g"), "pedal": ("1", "%")}
 RELEASES = ("argoverse2", "openscenario", "commonroad", "sumo", "telemetry")
 VEHICLES, SECONDS, RATE = (1, 16), (1.0, 60.0), (1.0, 25.0)
 MOST_STEPS = 256  # of a scene
@@ -54,6 +56,8 @@ class Units:
     speed: str = "m/s"
     angle: str = "rad"
     time: str = "s"
+    acceleration: str = "m/s^2"
+    pedal: str = "1"  # of a throttle or a brake: 1 is all of it
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 import pandas as pd
@@ -15,6 +15,7 @@ from synth.driving.encroachment import min_pet
 from synth.driving.endpoints import trimmed
 from synth.driving.groups import Groups, groups
 from synth.driving.labels import labels
+from synth.driving.measured import measured
 from synth.driving.readers import Recorded, read
 from synth.driving.road import carriageways
 from synth.driving.safety import following
@@ -69,6 +70,7 @@ def cut_states(contract: Contract, recorded: Recorded, progress: Progress) -> Cu
                     parts.append((number, recording, made))
             step.update(number + 1)
     scenes, rows, place = _together(contract, parts)
+    scenes = replace(scenes, measured=measured(recorded.states, found, place, block.shape))
     drivers = _drivers(contract, recorded, rows)
     joined = groups(drivers, place[:, 0], place[:, 1])
     if (joined.group < 0).any():

@@ -105,7 +105,12 @@ def _signals(names: list[str]) -> dict[str, str]:
     """The channel proposed for each of SIGNALS."""
     low = {name.lower(): name for name in reversed(names)}
     tries = {"time": _NAMES["time"], "speed": (*_NAMES["speed"], "vehicle_speed", "vehiclespeed"),
-             "yaw_rate": ("yaw_rate", "yawrate", "yaw_velocity")}
+             "yaw_rate": ("yaw_rate", "yawrate", "yaw_velocity"),
+             "acceleration": ("acceleration", "accel", "longitudinal_acceleration", "acc_x", "ax"),
+             "lateral_acceleration": ("lateral_acceleration", "acc_y", "ay"),
+             "steering_angle": ("steering_angle", "steeringangle", "steering_wheel_angle", "steering"),
+             "throttle": ("throttle", "accelerator", "accelerator_pedal", "throttle_position"),
+             "brake": ("brake", "brake_pedal", "brake_position")}
     return {key: next(low[n] for n in named if n in low) for key, named in tries.items() if set(named) & set(low)}
 
 
@@ -185,7 +190,7 @@ def _of_log(source: str) -> list[str]:
     tables = path.suffix.lower() in _TABLES or any(p.suffix.lower() in _TABLES for p in path.rglob("*"))
     found = _signals(_columns(source)) if tables else {}
     lines = ["      columns:  # confirm: the channels that hold them; yaw_rate: null if there is none"]
-    lines += [f"        {key}: {json.dumps(found.get(key, key))}" for key in SIGNALS]
+    lines += [f"        {key}: {json.dumps(found.get(key, key))}" for key in SIGNALS if key in (*SIGNALS[:3], *found)]
     return [*lines, "      units: {speed: m/s, angle: rad, time: s}  # confirm; yaw rates are angles a second",
             "      # dbc: bus.dbc  # needed for logs of CAN messages"]
 

@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from synth.contract import Contract
 from synth.driving.header import Header
 from synth.driving.labels import NEAR_MISS
+from synth.driving.residual import Residual
 from synth.driving.roles import cast, nearest_first
 from synth.driving.scenes import MANOEUVRE, Scenes
 from synth.driving.staging import NEAREST, realise
@@ -46,6 +47,7 @@ class SceneGenerator:
     conditioning: Conditioning
     listing: TableSchema
     friction: tuple[tuple[str, float], ...] = ()  # of a label of the column ``weather``
+    channels: Residual | None = None  # what measured channels of telemetry add to the motion
 
     @classmethod
     def fit(cls, scenes: Scenes, schema: TableSchema, contract: Contract, *, seed: int, device: str,
@@ -85,7 +87,10 @@ class SceneGenerator:
         drivers = DriverModel.fit(scenes.states, plan, classes, scenes.entities, scenes.shape, recipe,
                                   seed=derive(seed, "drivers"), device=device, progress=progress,
                                   checkpoint=checkpoints / "drivers")
-        return cls(rows, headers, drivers, header, conditioning, schema, friction)
+        channels, gained = Residual.fit(scenes, k=contract.k, seed=derive(seed, "telemetry"))
+        if gained:
+            drivers.history["telemetry"] = gained
+        return cls(rows, headers, drivers, header, conditioning, schema, friction, channels)
 
     def draw(self, n: int, *, seed: int, where: Sequence[str] = (), balance: str | None = None,
              progress: Progress | None = None) -> Scenes:
@@ -104,7 +109,10 @@ class SceneGenerator:
         states = self.drivers.drive(plan, seed=seed, progress=progress or Silent())
         made = Scenes(states=states, present=plan.present, sizes=plan.sizes, kinds=plan.kinds, road=plan.road,
                       table=table, entities=np.arange(len(table), dtype=np.int64), shape=self.header.shape)
-        return nearest_first(made)
+        made = nearest_first(made)
+        if self.channels is None:
+            return made
+        return replace(made, measured=self.channels.draw(made, seed=derive(seed, "telemetry")))
 
     def scores(self, scenes: Scenes) -> NDArray[np.float64]:
         """Mean log-likelihood [n] of each scene's drive given its own header: for attacks, private."""
@@ -133,7 +141,8 @@ class SceneGenerator:
         self.headers.save(folder / HEADER)
         self.drivers.save(folder / DRIVERS)
         described = {"header": self.header.to_json(), "conditioning": self.conditioning.to_json(),
-                     "listing": self.listing.to_json(), "friction": [list(pair) for pair in self.friction]}
+                     "listing": self.listing.to_json(), "friction": [list(pair) for pair in self.friction],
+                     "channels": None if self.channels is None else self.channels.to_json()}
         (folder / SCENES).write_text(json.dumps(described, ensure_ascii=False) + "\n", encoding="utf-8")
 
     @classmethod
@@ -147,7 +156,8 @@ class SceneGenerator:
         return cls(TableGenerator.load(folder / LISTING, device), HeaderModel.load(folder / HEADER),
                    DriverModel.load(folder / DRIVERS, device), Header.from_json(said["header"]),
                    Conditioning.from_json(said["conditioning"]), TableSchema.from_json(said["listing"]),
-                   tuple((a, float(b)) for a, b in said["friction"]))
+                   tuple((a, float(b)) for a, b in said["friction"]),
+                   Residual.from_json(said["channels"]) if said.get("channels") else None)
 
 
 

@@ -31,6 +31,7 @@ HINTS = {
     "size": "vehicles that are no vehicle's size",
     "not_a_vehicle": "tracks of pedestrians and things",
     "slower_than_rate": "recordings with fewer states a second than the contract's `rate`",
+    "slow_channel": "measured channels whose values come more slowly than the contract's `rate`; they are left out",
     "near_an_end": "trips that never leave the radius round the ends of their driver's trips (`endpoints`)",
     "leader_leaves": "windows whose leader is not seen to the end",
     "astray": "windows of vehicles that do not drive along the road",

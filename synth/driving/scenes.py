@@ -20,6 +20,7 @@ LENGTH, WIDTH = range(2)  # of ``Scenes.sizes``
 LANES, LANE_WIDTH = range(2)  # of ``Scenes.road``
 EGO = 0  # the slot of the ego vehicle
 MANOEUVRES = ("free", "follow", "lane_change", "cut_in", "cut_out", "hard_brake", "near_miss")  # what a scene shows
+MEASURED = ("acceleration", "lateral_acceleration", "yaw_rate", "steering_angle", "throttle", "brake")  # by a log
 MANOEUVRE = "manoeuvre"  # column of ``Scenes.table``, made by the rules of :mod:`.labels`
 
 
@@ -54,7 +55,9 @@ class Scenes:
     ``kinds`` int8 [n, K] (:class:`Kind`), ``road`` float32 [n, 2] (number of lanes, width of a lane in m),
     ``table`` the working frame of the scenes' listing (manoeuvre, weather, ... ; one row a scene), ``entities`` one
     opaque int64 a scene (the unit of privacy: scenes that share a driver or trip have the same). A synthetic scene
-    is an entity of its own. Slots after the ego vehicle are ordered by distance to it at the first step.
+    is an entity of its own. ``measured`` float32 [n, len(MEASURED), T] are channels of the ego vehicle that logs
+    measured (units of :mod:`.telemetry`), or that were learnt from such; NaN or ``None``: they follow from the motion.
+    Slots after the ego vehicle are ordered by distance to it at the first step.
     """
 
     states: NDArray[np.float32]
@@ -65,6 +68,7 @@ class Scenes:
     table: pd.DataFrame
     entities: NDArray[np.int64]
     shape: SceneShape
+    measured: NDArray[np.float32] | None = None
 
     def __len__(self) -> int:
         return len(self.states)
@@ -74,4 +78,5 @@ class Scenes:
         at = np.flatnonzero(rows) if rows.dtype == bool else rows
         return Scenes(states=self.states[at], present=self.present[at], sizes=self.sizes[at], kinds=self.kinds[at],
                       road=self.road[at], table=self.table.iloc[at].reset_index(drop=True),
-                      entities=self.entities[at], shape=self.shape)
+                      entities=self.entities[at], shape=self.shape,
+                      measured=None if self.measured is None else self.measured[at])

@@ -4,6 +4,7 @@
     shape.json       vehicles, steps, rate
     table.parquet, schema.json   the listing's modelled columns, rows in the same order
     entities.npy     int64 [n]; scenes that share a driver or trip, in any number of steps, have the same
+    measured.npy     where logs measured channels of the vehicle
     refused.json     what was put aside, counted by reason
 """
 
@@ -46,7 +47,9 @@ class StoredScenes(StoredRecords):
         """The scenes of a part (its name), or under a mask, or all of them, read into memory."""
         chosen = self.chosen(rows)
         arrays: dict[str, Any] = {name: np.array(_mapped(self.folder, name)[chosen]) for name in ARRAYS}
-        return Scenes(**arrays, table=self.table.read(chosen), entities=self.entities()[chosen], shape=self.shape)
+        measured = _measured(self.folder)
+        return Scenes(**arrays, table=self.table.read(chosen), entities=self.entities()[chosen], shape=self.shape,
+                      measured=None if measured is None else np.array(measured[chosen]))
 
 
 def save_arrays(folder: Path, scenes: Scenes) -> None:
@@ -54,6 +57,8 @@ def save_arrays(folder: Path, scenes: Scenes) -> None:
     folder.mkdir(parents=True, exist_ok=True)
     for name in ARRAYS:
         np.save(folder / f"{name}.npy", getattr(scenes, name))
+    if scenes.measured is not None:
+        np.save(folder / "measured.npy", scenes.measured)
     (folder / "shape.json").write_text(json.dumps(asdict(scenes.shape)) + "\n", encoding="utf-8")
 
 
@@ -69,12 +74,17 @@ def read_scenes(folder: Path, schema: TableSchema) -> Scenes:
     """What :func:`write_scenes` wrote; the states stay on disk until they are used."""
     arrays: dict[str, Any] = {name: _mapped(folder, name) for name in ARRAYS}
     return Scenes(**arrays, table=StoredTable(folder / "table.parquet", schema).read(),
-                  entities=np.load(folder / "entities.npy", allow_pickle=False), shape=load_shape(folder))
+                  entities=np.load(folder / "entities.npy", allow_pickle=False), shape=load_shape(folder),
+                  measured=_measured(folder))
 
 
 def load_shape(folder: Path) -> SceneShape:
     """Read ``shape.json``."""
     return SceneShape(**json.loads((folder / "shape.json").read_text(encoding="utf-8")))
+
+
+def _measured(folder: Path) -> NDArray[np.float32] | None:
+    return _mapped(folder, "measured") if (folder / "measured.npy").is_file() else None
 
 
 def _mapped(folder: Path, name: str) -> NDArray[Any]:

@@ -8,8 +8,8 @@ With v the speed, psi the heading and central differences in time:
 * what engine or brakes must give, u = a_x + c_r g + c_a v^2 (rolling and air drag), ``throttle`` = u / min(a_max,
   p / v) and ``brake`` = -u / b_max, each cut to [0, 1]; constants by type of vehicle in :data:`DRIVES`.
 
-Recordings of traffic have no such channels to compare with, so nothing is learned and no sensor noise is added: the
-channels are consistent with the movement, not with one make of car.
+Recordings of traffic have no such channels to compare with: theirs are consistent with the movement, not with one make
+of car, and no sensor noise is added. What logs measured beyond this is learnt (:mod:`.residual`).
 """
 
 from __future__ import annotations

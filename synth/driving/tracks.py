@@ -49,6 +49,7 @@ class Recording:
     kinds: NDArray[np.int8]
     track: NDArray[np.int64]
     rows: NDArray[np.int64]
+    begin: float = 0.0  # s of the first step on the recording's own clock
 
 
 def kind_of(name: str) -> Kind | None:
@@ -131,7 +132,7 @@ def _recording(name: str, states: pd.DataFrame, rows: NDArray[np.int64], rate: f
         values[:, i, span], lane[i, span] = four, lanes
     return Recording(name=name, rate=rate, x=values[0], y=values[1], heading=values[2], speed=values[3], lane=lane,
                      sizes=np.array([m[5] for m in made], float), kinds=np.array([m[6] for m in made], np.int8),
-                     track=np.array([m[0] for m in made]), rows=np.array([m[1] for m in made]))
+                     track=np.array([m[0] for m in made]), rows=np.array([m[1] for m in made]), begin=grid0)
 
 
 _Vehicle = tuple[int, NDArray[np.float64], NDArray[np.int64], tuple[float, float], Kind]
@@ -155,14 +156,14 @@ def _vehicle(states: pd.DataFrame, rows: NDArray[np.int64], time: NDArray[np.flo
         return None
     at = np.arange(first, last + 1) / rate
     over = round(0.5 / rate / own)  # recorded steps on either side that a step of ours stands for
-    px, py = (np.interp(at, time, _mean(v, over)) for v in (x, y))
+    px, py = (np.interp(at, time, mean(v, over)) for v in (x, y))
     vx, vy = np.gradient(px) * rate, np.gradient(py) * rate
     if "speed" in states and np.isfinite(given := states["speed"].to_numpy(np.float64)[rows]).all():
-        speed = np.interp(at, time, _mean(given, over))
+        speed = np.interp(at, time, mean(given, over))
     else:
         speed = np.hypot(vx, vy)
     if "heading" in states and np.isfinite(given := states["heading"].to_numpy(np.float64)[rows]).all():
-        heading = np.interp(at, time, _mean(np.unwrap(given), over))
+        heading = np.interp(at, time, mean(np.unwrap(given), over))
     else:
         moving = np.hypot(vx, vy) > 0.5
         if not moving.any():
@@ -187,7 +188,7 @@ def _size(states: pd.DataFrame, rows: NDArray[np.int64], column: str, usual: flo
     return float(np.median(given)) if len(given) else usual
 
 
-def _mean(values: NDArray[np.float64], over: int) -> NDArray[np.float64]:
+def mean(values: NDArray[np.float64], over: int) -> NDArray[np.float64]:
     """Running mean over ``2 * over + 1`` values; near an end over as many as there are on its nearer side."""
     if over < 1 or len(values) < 3:
         return values

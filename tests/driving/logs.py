@@ -17,6 +17,9 @@ BU_: ECU
 BO_ 291 Motion: 4 ECU
  SG_ Speed : 0|16@1+ (0.01,0) [0|655.35] "km/h" ECU
  SG_ YawRate : 16|16@1- (0.0001,0) [-3|3] "rad/s" ECU
+BO_ 512 Pedals: 2 ECU
+ SG_ Brake : 0|8@1+ (0.4,0) [0|100] "%" ECU
+ SG_ Gear : 8|3@1+ (1,0) [0|7] "" ECU
 """
 
 
@@ -36,6 +39,29 @@ def drive(seed: int, *, seconds: float = 40.0, rate: float = 20.0, bend: float =
         share = np.clip((time - changes) / 4, 0, 1)
         heading = heading + np.arctan(np.gradient(3.5 * (3 * share**2 - 2 * share**3), time) / speed)
     return pd.DataFrame({"time": time, "speed": speed, "yaw_rate": np.gradient(heading, time) + bend * speed})
+
+
+def sensed(seed: int, table: pd.DataFrame, *, wander: float = 0.2, bias: float = 0.3) -> pd.DataFrame:
+    """The drive as sensors and pedals tell it: accelerations that lag, tremble and wander with the slope, a steering
+    wheel (fifteen times the wheels), pedals with a dead zone."""
+    rng = np.random.default_rng(1000 + seed)
+    dt = float(table["time"].iloc[1])
+    along = np.gradient(table["speed"].to_numpy(), dt)
+    rate, speed = table["yaw_rate"].to_numpy(), table["speed"].to_numpy()
+
+    def slow(values: np.ndarray, seconds: float) -> np.ndarray:
+        out, share = values.copy(), dt / seconds
+        for i in range(1, len(out)):
+            out[i] = out[i - 1] + share * (values[i] - out[i - 1])
+        return out
+
+    drift = wander * slow(rng.normal(0, np.sqrt(2 / dt), len(along)), 2.0)
+    need = slow(along, 0.3) + 0.1 + 3e-4 * speed**2
+    return table.assign(
+        acceleration=slow(along, 0.3) + drift + bias + rng.normal(0, 0.1, len(along)),
+        lateral_acceleration=speed * rate + 0.05 * speed * rng.normal(0, 0.1, len(along)),
+        steering_angle=15 * np.arctan(2.7 * rate / np.maximum(speed, 1)) + rng.normal(0, 0.01, len(along)),
+        throttle=np.clip(need / 4, 0, 1), brake=np.clip(-need / 9 - 0.02, 0, 1))
 
 
 def write_messages(path: Path, table: pd.DataFrame, dbc: Path) -> None:

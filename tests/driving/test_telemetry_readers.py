@@ -8,18 +8,8 @@ import pytest
 
 from synth.driving.readers.telemetry import read_telemetry
 from synth.errors import UserError
+from tests.driving.logs import DBC
 
-DBC = """VERSION ""
-NS_ :
-BS_:
-BU_: ECU
-BO_ 291 Motion: 4 ECU
- SG_ Speed : 0|16@1+ (0.01,0) [0|655.35] "km/h" ECU
- SG_ YawRate : 16|16@1- (0.001,0) [-32|32] "rad/s" ECU
-BO_ 512 Pedals: 2 ECU
- SG_ Brake : 0|8@1+ (0.4,0) [0|100] "%" ECU
- SG_ Gear : 8|3@1+ (1,0) [0|7] "" ECU
-"""
 OTHER = DBC.replace("BO_ 291", "BO_ 292").replace("BO_ 512", "BO_ 513")
 LONGER = DBC.replace("Motion: 4", "Motion: 8").replace("Pedals: 2", "Pedals: 4")
 

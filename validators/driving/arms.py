@@ -77,11 +77,12 @@ def joined(*parts: Scenes) -> Scenes:
         _, inverse = np.unique(part.entities, return_inverse=True)
         entities.append(before + inverse.astype(np.int64))
         before += int(inverse.max(initial=-1)) + 1
-    first = parts[0]
+    first, told = parts[0], [p.measured for p in parts if p.measured is not None]
     return replace(first, states=np.concatenate([p.states for p in parts]),
                    present=np.concatenate([p.present for p in parts]), sizes=np.concatenate([p.sizes for p in parts]),
                    kinds=np.concatenate([p.kinds for p in parts]), road=np.concatenate([p.road for p in parts]),
-                   table=pd.concat([p.table for p in parts], ignore_index=True), entities=np.concatenate(entities))
+                   table=pd.concat([p.table for p in parts], ignore_index=True), entities=np.concatenate(entities),
+                   measured=np.concatenate(told) if len(told) == len(parts) else None)
 
 
 def thinned(scenes: Scenes, size: int, rng: np.random.Generator) -> Scenes:

@@ -17,7 +17,7 @@ from synth.seeds import derive, generator
 from validators import listing, pictures
 from validators import statistics as st
 from validators.discriminator import separate
-from validators.driving import realism
+from validators.driving import realism, telemetry
 from validators.driving.arms import (
     CLASS_LEAST,
     LEAST,
@@ -61,6 +61,8 @@ class Limits:
       train is told from untouched scenes beyond .5: other runs of one simulator reach .52 to .70.
     * safety .35: distance of the distributions of time to collision, headway, required deceleration and
       post-encroachment time within manoeuvres, in spreads of the measure, beyond the noise of two real sets.
+    * telemetry .35: learnt channels of telemetry alone: distance of what they are beyond the motion in spreads, and
+      difference of its correlations over time, beyond the noise of two real sets.
     * listing .35: worst column of the listing beyond the floor: recordings are few and each has a density of its own.
     * minimum_entities, minimum_scenes: what a set needs before anything is judged; bounds by entity, of few entities,
       are too narrow by some per cent.
@@ -70,6 +72,7 @@ class Limits:
     feature: float = field(default=0.70, metadata={"direction": "at least", "range": (0, 2)})
     separation: float = field(default=0.70, metadata={"direction": "at most", "range": (0.5, 1)})
     safety: float = field(default=0.35, metadata={"direction": "at most", "range": (0, 100)})
+    telemetry: float = field(default=0.35, metadata={"direction": "at most", "range": (0, 100)})
     listing: float = field(default=0.35, metadata={"direction": "at most", "range": (0, 1)})
     minimum_entities: float = field(default=LEAST, metadata={"direction": "at least", "range": (4, 1e9)})
     minimum_scenes: float = field(default=SCENES, metadata={"direction": "at least", "range": (50, 1e9)})
@@ -84,7 +87,8 @@ def run(evidence: SceneEvidence, limits: Limits) -> GateResult:
     else:
         sample = arms(evidence)
         found = [*_realism(evidence, sample, limits), _separation(evidence, sample, limits),
-                 *_safety(evidence, sample, limits), *_listing(evidence, limits.listing)]
+                 *_safety(evidence, sample, limits), *telemetry.fidelity(evidence, sample, limits.telemetry),
+                 *_listing(evidence, limits.listing)]
     return GateResult(gate="fidelity", title=TITLE, question=QUESTION, findings=tuple(found), not_tested=NOT_TESTED,
                       seconds=round(time.monotonic() - start, 3))
 

@@ -20,6 +20,7 @@ from validators import pictures
 from validators import pieces as copying
 from validators import statistics as st
 from validators.attacks import ATTACKS
+from validators.driving import telemetry
 from validators.driving.aligned import CANDIDATES, Aligned, Warped, match
 from validators.driving.arms import LEAST, thinned
 from validators.driving.membership import membership
@@ -57,6 +58,7 @@ class Limits:
 
     * copies .015: share of synthetic scenes too near to training drives, above what untouched drives predict; upper
       bound, each detector (clean sets: .015 at worst in ten seeds, ``tests/benchmarks/results/driving_gates.md``).
+      The same for what sensors of a learnt telemetry add to the motion.
     * sensitivity .50, either .60: share of planted copies that each detector, and at least one of them on the worst
       kind, must find (lower bounds); below, copies could be there unseen.
     * auc .65, tpr .10 (at 1 % false positives): upper bounds over the whole panel, by entity: recordings whose windows
@@ -100,6 +102,7 @@ def run(evidence: SceneEvidence, limits: Limits) -> GateResult:
         sensitivity=limits.sensitivity, people=people, records=int(limits.minimum_scenes), k=evidence.contract.k,
         seed=evidence.seed, target=MANOEUVRE))
     findings.append(_frechet(evidence, dealt))
+    findings += telemetry.replays(evidence, limits.copies, limits.sensitivity)
     findings += membership(evidence, auc=limits.auc, tpr=limits.tpr, critic=limits.critic, ties=limits.ties,
                            significance=limits.distance, margin=limits.distance_excess)
     findings.append(uniqueness(evidence, limits.uniqueness))

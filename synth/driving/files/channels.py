@@ -1,7 +1,8 @@
 """Telemetry of the ego vehicles: Parquet for the whole set, ASAM MDF 4 (MF4) a scene with ``asammdf``.
 
 Columns of the Parquet file are ``scene`` (row of the listing), ``step``, ``time`` (s) and the channels of
-:mod:`synth.driving.telemetry`, whose units stand in the metadata of each column.
+:mod:`synth.driving.telemetry`; units stand in the metadata of each column, and its origin: "derived" from the motion,
+or "learned" (what sensors add was learnt from measured logs).
 """
 
 from __future__ import annotations
@@ -15,10 +16,11 @@ from typing import Any
 import numpy as np
 
 from synth.driving.files.base import NOTE, SYNTHETIC, number
-from synth.driving.scenes import Scenes
+from synth.driving.scenes import MEASURED, Scenes
 from synth.driving.telemetry import CHANNELS, telemetry
 
 FOLDER, PARQUET = "telemetry", "telemetry.parquet"
+LEARNED, DERIVED = "learned", "derived"
 _START = datetime.datetime(2000, 1, 1, tzinfo=datetime.UTC)  # no clock in a released file
 
 
@@ -35,7 +37,8 @@ def write_parquet(path: Path, scenes: Scenes, found: dict[str, np.ndarray]) -> N
     n, steps = len(scenes), scenes.shape.steps
     step = np.tile(np.arange(steps), n)
     schema = pa.schema([("scene", pa.int32()), ("step", pa.int16()), ("time", pa.float32()), *(
-        pa.field(channel, pa.float32(), metadata={"unit": unit}) for channel, unit in CHANNELS.items())],
+        pa.field(channel, pa.float32(), metadata={"unit": unit, "origin": origin(scenes, channel)})
+        for channel, unit in CHANNELS.items())],
         metadata={**SYNTHETIC, "rate": f"{scenes.shape.rate:g}"})
     pq.write_table(pa.table([
         np.repeat(np.arange(n), steps).astype(np.int32), step.astype(np.int16),
@@ -71,5 +74,17 @@ def _timeless(content: bytes) -> bytes:
 
 
 def channels(scenes: Scenes) -> dict[str, np.ndarray]:
-    """What both formats are given."""
-    return dict(telemetry(scenes))
+    """What both formats are given: what was learnt from measured logs, else what follows from the motion."""
+    found = dict(telemetry(scenes))
+    for channel in found:
+        if origin(scenes, channel) == LEARNED:
+            assert scenes.measured is not None
+            found[channel] = scenes.measured[:, MEASURED.index(channel)]
+    return found
+
+
+def origin(scenes: Scenes, channel: str) -> str:
+    """Where a channel's values come from."""
+    if scenes.measured is None or channel not in MEASURED:
+        return DERIVED
+    return LEARNED if np.isfinite(scenes.measured[:, MEASURED.index(channel)]).all() else DERIVED

@@ -17,10 +17,12 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from synth.contract.odcs import did_you_mean
-from synth.contract.traffic import Traffic
+from synth.contract.traffic import UNITS, Traffic
+from synth.driving.measured import PREFIX
 from synth.driving.readers.base import Recorded, files, gathered, text
 from synth.driving.readers.table import FACTORS
 from synth.driving.readers.telemetry import BUSES, Misfit, Telemetry, read_telemetry
+from synth.driving.scenes import MEASURED
 from synth.errors import UserError
 from synth.progress import Progress
 
@@ -29,7 +31,12 @@ ROAD, STEP = 800.0, 2.0  # m; a change of lane within 90 m keeps four fifths of 
 FINER = 2.0  # how many values a step of a scene is made of
 FASTEST, TURNING, SIDEWAYS = 75.0, 2.0, 15.0  # m/s, rad/s, m/s^2: hardly anybody does more
 NAMES = {"km/h": ("km/h", "kmh", "kph", "kmph", "km/hr"), "m/s": ("m/s", "mps", "m/sec"), "mph": ("mph", "mi/h"),
-         "ft/s": ("ft/s", "fps"), "deg": ("deg/s", "°/s", "dps", "degree/s"), "rad": ("rad/s", "rps")}
+         "ft/s": ("ft/s", "fps"), "deg": ("deg/s", "°/s", "dps", "degree/s", "deg", "°"),
+         "rad": ("rad/s", "rps", "rad"),
+         "%": ("%", "percent"), "g": ("g",), "m/s^2": ("m/s^2", "m/s²", "m/s2", "m/s/s")}
+KINDS = {"acceleration": "acceleration", "lateral_acceleration": "acceleration", "yaw_rate": "angle",
+         "steering_angle": "angle", "throttle": "pedal", "brake": "pedal"}  # measured channel -> what unit it has
+MOST = {"acceleration": 15.0, "angle": 15.0, "pedal": 1.2}  # that is ordinary: m/s^2, rad (of a steering wheel), 1
 
 
 def read(source: str, options: Iterable[tuple[str, str]], block: Traffic, wanted: list[str], progress: Progress
@@ -75,8 +82,11 @@ def _states(log: Telemetry, block: Traffic, refused: Counter[str], where: str) -
     rate = log.table[turn].to_numpy(np.float64) * FACTORS[block.units.angle] if turns else np.zeros(len(speed))
     _likely(speed, rate, where)
     there = np.isfinite(speed) & np.isfinite(rate)
+    more = {PREFIX + name: values for name in MEASURED
+            if (values := _channel(log, name, block, refused, where)) is not None}
     dt = float(log.table["time"].iloc[1]) if len(log.table) > 1 else 1.0
-    parts = [_driven(log.table["time"].to_numpy(np.float64)[run], speed[run], rate[run], dt)
+    parts = [_driven(log.table["time"].to_numpy(np.float64)[run], speed[run], rate[run], dt).assign(
+                 **{name: values[run] for name, values in more.items()})
              for run in np.split(np.arange(len(speed)), np.flatnonzero(np.diff(there.astype(int))) + 1)
              if len(run) > 2 and there[run[0]]]
     return pd.concat(parts, ignore_index=True) if parts else None
@@ -108,16 +118,49 @@ def _road(way: NDArray[np.float64], values: NDArray[np.float64]) -> NDArray[np.f
     return found
 
 
+def _channel(log: Telemetry, name: str, block: Traffic, refused: Counter[str], where: str
+             ) -> NDArray[np.float64] | None:
+    """A measured channel in SI units; ``None`` if the log has none, or tells it more slowly than scenes need it."""
+    named = dict(block.columns)
+    column, kind = named.get(name, name), KINDS[name]
+    if not column or (column not in log.table and name not in named):
+        return None
+    _known(column, log, where)
+    unit = getattr(block.units, kind)
+    _fitting(log.units.get(column, ""), unit, f"channels of {name.replace('_', ' ')}", kind, where)
+    if log.every[column] > 1.05 / block.rate:
+        refused["slow_channel"] += 1
+        return None
+    values = log.table[column].to_numpy(np.float64) * FACTORS[unit]
+    known = values[np.isfinite(values)]
+    if len(known) and float(np.quantile(np.abs(known), 0.99)) > MOST[kind]:
+        other = next(u for u in UNITS[kind] if u != unit)
+        raise Misfit(f"the channels of {name.replace('_', ' ')} are more than vehicles have", where=where,
+                     todo=f"say `units: {{{kind}: {other}}}` under synthesis.traffic if they are, or leave the channel "
+                          f"out with `columns: {{{name}: null}}`")
+    return values
+
+
 def _about(path: Path, rows: int, wanted: list[str]) -> pd.DataFrame:
     about = {"recording": path.name, "folder": path.parent.name}
     rest = [name for name in wanted if name not in about]
     if rest and path.suffix.lower() in (".csv", ".parquet"):
-        table = pd.read_parquet(path) if path.suffix.lower() == ".parquet" else pd.read_csv(path)
+        table = _columns(path, rest)
         for name in rest:
             said = list(text(table[name]).dropna().unique()) if name in table else []
             if len(said) == 1:
                 about[name] = said[0]
     return pd.DataFrame({name: pd.Categorical([value] * rows) for name, value in about.items()})
+
+
+def _columns(path: Path, wanted: list[str]) -> pd.DataFrame:
+    """Those of the columns that a table has, and no others."""
+    if path.suffix.lower() == ".csv":
+        return pd.read_csv(path, usecols=lambda name: name in wanted)
+    import pyarrow.parquet as pq
+
+    with pq.ParquetFile(path) as file:
+        return file.read([name for name in wanted if name in file.schema_arrow.names]).to_pandas()
 
 
 def _known(name: str, log: Telemetry, where: str) -> None:

@@ -12,13 +12,15 @@ import pyarrow as pa
 from synth.contract.odcs import did_you_mean
 from synth.contract.traffic import NEEDED, STATES, Traffic
 from synth.driving.readers.base import FOOT, Recorded
+from synth.driving.safety import GRAVITY
 from synth.errors import Problems, UserError
 from synth.progress import Progress
 from synth.tabular.source import open_source
 
 _TEXTS = ("track", "kind", "recording")
 FACTORS = {"m": 1.0, "ft": FOOT, "m/s": 1.0, "km/h": 1 / 3.6, "mph": 0.44704, "ft/s": FOOT, "rad": 1.0,
-           "deg": np.pi / 180, "s": 1.0, "ms": 1e-3}
+           "deg": np.pi / 180, "s": 1.0, "ms": 1e-3, "m/s^2": 1.0, "g": GRAVITY, "1": 1.0,
+           "%": 0.01}
 ON_EARTH = {"lat", "latitude", "lon", "lng", "long", "longitude", "gps_lat", "gps_lon", "gps_latitude",
             "gps_longitude"}  # a table with such a column comes from a tracker in the vehicle
 _KIND = {"x": "length", "y": "length", "length": "length", "width": "length", "speed": "speed", "heading": "angle",
