@@ -8,11 +8,25 @@ from typing import Any
 import pytest
 import yaml
 
-from tests.driving.logs import contract_document, drive
+from synth.driving.scenes import MEASURED
+from tests.driving.logs import contract_document, drive, sensed
 from tests.driving.recorded import document, states
 from tests.e2e.walk import nothing_came_along, walk
 
 RECORDINGS = 24
+
+
+def opened(said: dict[str, Any], contract: Path, scenes: int) -> Path:
+    """The contract with hardly any training, and gates that let its scenes through, written."""
+    limits = {key: {"limit": 1.0, "reason": "a test of files, with hardly any training"} for key in (
+        "motion", "collisions", "off_road", "obeyed", "obeyed_class", "replay")}
+    limits["minimum_scenes"] = {"limit": 20, "reason": "a test"}
+    said["customProperties"] += [
+        {"property": "synthesis.training", "value": {"recipe": "driving/likelihood", "effort": 0.002}},
+        {"property": "synthesis.rows", "value": scenes},
+        {"property": "synthesis.gates", "value": {"contract": limits}}]
+    contract.write_text(yaml.safe_dump(said), encoding="utf-8")
+    return contract
 
 
 def motorway(folder: Path) -> tuple[Path, list[bytes]]:
@@ -32,15 +46,7 @@ def motorway(folder: Path) -> tuple[Path, list[bytes]]:
         {"property": "synthesis.generate", "value": "drop"}]})
     said["schema"][0]["customProperties"].append(
         {"property": "synthesis.conditions", "value": ["manoeuvre", "weather"]})
-    said["customProperties"].append(
-        {"property": "synthesis.training", "value": {"recipe": "driving/likelihood", "effort": 0.002}})
-    said["customProperties"].append({"property": "synthesis.rows", "value": 60})
-    opened = {key: {"limit": 1.0, "reason": "a test of files, with hardly any training"} for key in (
-        "motion", "collisions", "off_road", "obeyed", "obeyed_class", "replay")}
-    opened["minimum_scenes"] = {"limit": 20, "reason": "a test"}
-    said["customProperties"].append({"property": "synthesis.gates", "value": {"contract": opened}})
-    contract = folder / "road.yaml"
-    contract.write_text(yaml.safe_dump(said), encoding="utf-8")
+    contract = opened(said, folder / "road.yaml", 60)
     secrets = [b"Wilhelmina-", b"SYN-00-", b"camera-bridge", b"drives-of-tuesday"]
     for row in table.iloc[:: len(table) // 30].itertuples():
         secrets += [row.driver.encode(), row.plate.encode(), f"{row.x:.3f}".encode(), f"{row.y:.3f}".encode(),
@@ -73,21 +79,13 @@ def logs(folder: Path) -> tuple[Path, list[bytes]]:
     for number in range(24):
         home = folder / "logs" / f"Wilhelmina-{number}"
         home.mkdir(parents=True)
-        table = drive(number, seconds=24.0, rate=10.0)
+        table = sensed(number, drive(number, seconds=24.0, rate=10.0))
         table.assign(time=table.time + 1763798400 + 9000 * number).to_csv(home / f"tuesday-{number}.csv", index=False)
-        secrets += [f"{1763798400 + 9000 * number}".encode(), f"{table.yaw_rate[7]:.12f}".encode()]
+        secrets += [f"{1763798400 + 9000 * number}".encode(), f"{table.yaw_rate[7]:.12f}".encode(),
+                    f"{table.acceleration[7]:.12f}".encode()]
     said = contract_document("logs", release=["openscenario", "telemetry"], scenarioFiles=2)
-    said["customProperties"] += [
-        {"property": "synthesis.training", "value": {"recipe": "driving/likelihood", "effort": 0.002}},
-        {"property": "synthesis.rows", "value": 40}]
     said["schema"][0]["customProperties"].append({"property": "synthesis.conditions", "value": ["manoeuvre"]})
-    opened = {key: {"limit": 1.0, "reason": "a test of files, with hardly any training"} for key in (
-        "motion", "collisions", "off_road", "obeyed", "obeyed_class", "replay")}
-    opened["minimum_scenes"] = {"limit": 20, "reason": "a test"}
-    said["customProperties"].append({"property": "synthesis.gates", "value": {"contract": opened}})
-    contract = folder / "drives.yaml"
-    contract.write_text(yaml.safe_dump(said), encoding="utf-8")
-    return contract, [b"Wilhelmina-", b"tuesday-", *secrets]
+    return opened(said, folder / "drives.yaml", 40), [b"Wilhelmina-", b"tuesday-", *secrets]
 
 
 @pytest.mark.slow
@@ -102,6 +100,8 @@ def test_logs_without_positions_go_the_whole_road_too(
     train = walked.release / "data" / "train"
     channels = parquet.read_table(train / "telemetry.parquet").to_pandas()
     assert {"speed", "yaw_rate", "acceleration", "brake"} <= set(channels) and len(channels) == 40 * 30
+    fields = [f for f in parquet.read_schema(train / "telemetry.parquet") if f.metadata and b"origin" in f.metadata]
+    assert {f.name for f in fields if f.metadata[b"origin"] == b"learned"} == set(MEASURED)
     listing = parquet.read_table(train / "metadata.parquet").to_pydict()
     assert not {"folder", "driver", "recording"} & set(listing) and set(listing["lanes"]) == {1}
     assert sum(name is not None for name in listing["mf4_file"]) == 2
