@@ -50,9 +50,9 @@ NAMES = {"rules": "noisy headers driven by rules", "rehearsed": "of those what s
          "ours": "**ours**: taught by those"}
 
 
-def rows(train: Scenes, test: Scenes, schema: TableSchema, budget: Budget, effort: float, seed: int
-         ) -> list[dict[str, Any]]:
-    """Every arm under one budget."""
+def rows(train: Scenes, test: Scenes, schema: TableSchema, budget: Budget, effort: float, seed: int, names: list[str],
+         drawn: int) -> list[dict[str, Any]]:
+    """Arms under one budget, of ``drawn`` scenes each (0: as many as there are)."""
     began = time.process_time()
     contract = load(demo_contract("motorway.yaml"))
     contract = replace(contract, budget=budget, training=Training(recipe="driving/likelihood", effort=effort))
@@ -63,19 +63,20 @@ def rows(train: Scenes, test: Scenes, schema: TableSchema, budget: Budget, effor
     chosen = kept(owners, budget)
     known = of_scenes(train.take(chosen), owners[chosen], schema, contract, Silent())
     measuring = time.process_time() - began
-    out, arms = [], {"rules": lambda: road.driven(known, contract, len(train), derive(seed, "rules"))}
-    count = min(released_rows(known.rows), 200_000)
-    rehearsed = road.rehearsed(known, contract, count, derive(seed, "rehearsed"), Silent())
-    learning = time.process_time()
+    rehearsed = road.rehearsed(known, contract, drawn or released_rows(known.rows), derive(seed, "rehearsed"), Silent())
+    count, out = drawn or len(train), []
 
     def ours() -> Scenes:
         with TemporaryDirectory() as folder:
             made = SceneGenerator.fit(rehearsed, known.listing, contract, seed=derive(seed, "model"), device="cpu",
                                       progress=Silent(), checkpoints=Path(folder))
-        return made.draw(len(train), seed=seed)
+        return made.draw(count, seed=seed)
 
-    for name, make in (arms | {"rehearsed": lambda: rehearsed, "ours": ours}).items():
-        made = make()
+    arms = {"rules": lambda: road.driven(known, contract, count, derive(seed, "rules")),
+            "rehearsed": lambda: rehearsed, "ours": ours}
+    for name in names:
+        learning = time.process_time()
+        made = arms[name]()
         cost = measuring + (time.process_time() - learning if name == "ours" else 0.0)
         out.append({"arm": name, "epsilon": budget.epsilon, "unit": str(budget.unit), "seed": seed, "scenes": len(made),
                     "contributions": budget.contributions, "effort": effort, "used": len(chosen), "train": len(train),
@@ -91,11 +92,12 @@ def page(found: list[dict[str, Any]], command: str) -> str:
     lines = ["# Scenes under a privacy budget", "", *(__doc__ or "").strip().splitlines()[4:], "",
              f"    {command}", "", f"Machine: {machine['cores']} cores, {machine['cpu']}, {machine['date']}; one "
              f"thread, beside other work. {found[0]['train']:,} scenes to train on.", "",
-             f"| epsilon | unit | scenes used | generator |{heads} obeyed, each |", "|---" * (len(SHOWN) + 5) + "|"]
+             f"| epsilon | unit | scenes used | generator | scenes drawn |{heads} obeyed, each |",
+             "|---" * (len(SHOWN) + 6) + "|"]
     for r in sorted(found, key=lambda r: (r["unit"], r["epsilon"], list(NAMES).index(r["arm"]))):
         unit = "scene" if r["unit"] == "row" else f"group, {r['contributions']} scenes"
         each = ", ".join(f"{k} {v:.0f}" for k, v in r["obeyed_each"].items())
-        lines.append(f"| {r['epsilon']:g} | {unit} | {r['used']:,} | {NAMES[r['arm']]} |" + "".join(
+        lines.append(f"| {r['epsilon']:g} | {unit} | {r['used']:,} | {NAMES[r['arm']]} | {r['scenes']:,} |" + "".join(
             f" {r[key]:.{digits}f} |" for key, (_, digits) in SHOWN.items()) + f" {each} |")
     return "\n".join([*lines, ""])
 
@@ -111,13 +113,16 @@ def main() -> None:
     ask.add_argument("--effort", type=float, default=0.5)
     ask.add_argument("--seed", type=int, default=0)
     ask.add_argument("--most", type=int, default=0, help="scenes to train on; 0: all")
+    ask.add_argument("--arms", default=",".join(NAMES))
+    ask.add_argument("--drawn", type=int, default=0, help="scenes that each arm draws; 0: as many as train")
     ask.add_argument("--rows", type=Path, default=RESULTS / "driving_privacy.jsonl")
     ask.add_argument("--page-only", action="store_true")
     said = ask.parse_args()
     torch.set_num_threads(1)
     found = [json.loads(line) for line in said.rows.read_text().splitlines()] if said.rows.exists() else []
     command = (f"python -m tests.benchmarks.driving_privacy --train RUN_A --test RUN_B --epsilons {said.epsilons} "
-               f"--units {said.units} --contributions {said.contributions} --effort {said.effort:g}")
+               f"--units {said.units} --contributions {said.contributions} --effort {said.effort:g}"
+               + (f" --arms {said.arms} --drawn {said.drawn}" if said.drawn else ""))
     if not said.page_only:
         train, schema = read(said.train)
         test = read(said.test)[0]
@@ -128,11 +133,13 @@ def main() -> None:
                 kind = Unit(unit)
                 budget = Budget(epsilon=float(epsilon), delta=DELTA, unit=kind,
                                 contributions=said.contributions if kind is Unit.ENTITY else 1)
-                new = rows(train, test, schema, budget, said.effort, said.seed)
+                new = rows(train, test, schema, budget, said.effort, said.seed, said.arms.split(","), said.drawn)
+                new = [{**r, "command": command} for r in new]
                 found += new
                 with said.rows.open("a") as file:
                     file.writelines(json.dumps(r) + "\n" for r in new)
     if found:
+        command = "\n    ".join(dict.fromkeys([*(r["command"] for r in found if "command" in r), command]))
         said.rows.with_suffix(".md").write_text(page(found, command), encoding="utf-8")
 
 

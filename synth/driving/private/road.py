@@ -140,7 +140,9 @@ def _measurement(contract: Contract, ingested: Path, split: Path, out: Path, pro
         known = Known.from_json(json.loads(place.read_text(encoding="utf-8")))
         tables.require_same(known.statement, contract.budget, out.name)
         return known
+    begun = tables.begin(out)
     known = measured(StoredScenes.open(ingested, split), contract, progress)
+    known = replace(known, statement=tables.told(known.statement, begun))
     write_json(place, known.to_json())
     place.chmod(0o600)
     return known

@@ -164,7 +164,9 @@ def _measurement(real: Callable[[], StoredImages], contract: Contract, plan: Pla
         steps = said["steps"]
         return Known(listing=Measured.from_json(said["listing"]), mean=tensors["mean"], count=said["count"],
                      statement=said["statement"]), None if steps is None else NoisySteps(**steps)
+    begun = tables.begin(out)
     known, noisy = measured(real(), contract, plan, canvas, seed, progress)
+    known = dataclasses.replace(known, statement=tables.told(known.statement, begun))
     checkpoint.write(out / KEPT, {"mean": known.mean}, {
         "listing": known.listing.to_json(), "count": known.count, "statement": known.statement,
         "steps": None if noisy is None else dataclasses.asdict(noisy)})

@@ -28,6 +28,7 @@ from synth.tabular.stored import StoredTable
 from synth.workspace import write_json
 
 KEPT = "checkpoint-measured.json"  # survives an interruption of the stage
+BEGUN = "checkpoint-measuring.json"  # so does how often a measurement was begun
 STORED = "measured.json"  # in the finished stage
 FEWEST, MOST = 100, 10_000_000  # rows drawn to train on, whatever a noisy count says
 OUTSIDE = (
@@ -37,6 +38,8 @@ OUTSIDE = (
     "which rows and columns exist at all, and the choice of this contract, its budget and limits",
     "earlier runs and releases of the same source, which the ledger adds up",
 )
+INTERRUPTED = ("measurements that were interrupted before this one: nothing of them was stored or used, and they are "
+               "not in the account")
 COVERED = "the synthetic table, its number of rows, the model, and whatever else is drawn from it"
 
 
@@ -132,10 +135,27 @@ def _measurement(contract: Contract, ingested: Path, split: Path, out: Path, pro
             found, said = _read(place)
             require_same(said, contract.budget, place.parent.name)
             return found, said
+    begun = begin(out)
     found, said = measured(StoredTable.open(ingested, split), contract, progress)
+    said = told(said, begun)
     write_json(out / KEPT, {"measured": found.to_json(), "statement": said})
     (out / KEPT).chmod(0o600)
     return found, said
+
+
+def begin(out: Path) -> int:
+    """How often a measurement was begun in this stage, this time included; to be asked before anything is read."""
+    place = out / BEGUN
+    before = int(json.loads(place.read_text(encoding="utf-8"))["begun"]) if place.is_file() else 0
+    write_json(place, {"begun": before + 1})
+    return before + 1
+
+
+def told(statement: dict[str, Any], begun: int) -> dict[str, Any]:
+    """The statement, which says if measurements were interrupted before this one: they spent what nobody saw."""
+    if begun == 1:
+        return statement
+    return {**statement, "interrupted": begun - 1, "outside": [*statement["outside"], INTERRUPTED]}
 
 
 def require_same(statement: dict[str, Any], budget: Budget | None, where: str) -> None:
