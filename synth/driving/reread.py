@@ -9,10 +9,25 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
+from numpy.typing import NDArray
 
 from synth.driving.evidence import SceneEvidence
+from synth.driving.files import channels
 from synth.driving.files.states import KINDS
-from synth.driving.scenes import HEADING, LANE_WIDTH, LANES, LENGTH, SPEED, WIDTH, D, S, Scenes
+from synth.driving.scenes import (
+    HEADING,
+    LANE_WIDTH,
+    LANES,
+    LENGTH,
+    MEASURED,
+    SPEED,
+    WIDTH,
+    D,
+    S,
+    Scenes,
+    SceneShape,
+    measured_of,
+)
 from synth.driving.stored import ARRAYS
 from synth.records.union import Listing, another_form
 from synth.release.published import STATES_FILE
@@ -59,12 +74,35 @@ def reread(evidence: SceneEvidence, folder: Path, listing: Listing) -> Scenes:
     if "lanes" in listing.frame:
         road[:, LANES] = np.maximum(listing.frame["lanes"].to_numpy(dtype=np.float32), road[:, LANES])
     return Scenes(states=states, present=present, sizes=sizes, kinds=kinds, road=road, table=listing.frame,
-                  entities=np.arange(n, dtype=np.int64), shape=shape)
+                  entities=np.arange(n, dtype=np.int64), shape=shape, measured=learnt(folder, listing.rows, shape))
+
+
+def learnt(folder: Path, rows: NDArray[np.int64], shape: SceneShape) -> NDArray[np.float32] | None:
+    """The released channels of telemetry that were learnt, of the scenes ``rows`` (rising); ``None`` where none was, or
+    none is released."""
+    import pyarrow.parquet as pq
+
+    if not (folder / channels.PARQUET).is_file():
+        return None
+    schema = pq.read_schema(folder / channels.PARQUET)
+    names = [name for name in MEASURED if name in schema.names and (schema.field(name).metadata or {}).get(
+        b"origin") == channels.LEARNED.encode()]
+    if not names:
+        return None
+    held = pq.read_table(folder / channels.PARQUET, columns=["scene", "step", *names])
+    scene, step = held["scene"].to_numpy(), held["step"].to_numpy()
+    mine = np.isin(scene, rows) & (step < shape.steps)
+    found = np.full((len(rows), len(MEASURED), shape.steps), np.nan, np.float32)
+    for name in names:
+        values = held[name].to_numpy()[mine]
+        found[np.searchsorted(rows, scene[mine]), MEASURED.index(name), step[mine]] = values
+    return found
 
 
 def joined(several: Sequence[Scenes]) -> Scenes:
     """The scenes of several sets in one; each is an entity of its own."""
     arrays: dict[str, Any] = {name: np.concatenate([getattr(s, name) for s in several]) for name in ARRAYS}
     return replace(
-        several[0], **arrays, table=pd.concat([s.table for s in several], ignore_index=True),
+        several[0], **arrays, measured=measured_of(several),
+        table=pd.concat([s.table for s in several], ignore_index=True),
         entities=np.arange(sum(len(s) for s in several), dtype=np.int64))

@@ -8,6 +8,7 @@ are centres of the vehicles' boxes. Nothing in it says where on earth or when it
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import IntEnum
 
@@ -22,6 +23,12 @@ EGO = 0  # the slot of the ego vehicle
 MANOEUVRES = ("free", "follow", "lane_change", "cut_in", "cut_out", "hard_brake", "near_miss")  # what a scene shows
 MEASURED = ("acceleration", "lateral_acceleration", "yaw_rate", "steering_angle", "throttle", "brake")  # by a log
 MANOEUVRE = "manoeuvre"  # column of ``Scenes.table``, made by the rules of :mod:`.labels`
+
+
+def measured_of(parts: Sequence[Scenes]) -> NDArray[np.float32] | None:
+    """The measured channels of several sets after one another; ``None`` if a set has none."""
+    told = [part.measured for part in parts if part.measured is not None]
+    return np.concatenate(told) if len(told) == len(parts) else None
 
 
 class Kind(IntEnum):

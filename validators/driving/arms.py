@@ -14,7 +14,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from synth.driving.evidence import SceneEvidence
-from synth.driving.scenes import MANOEUVRE, Scenes
+from synth.driving.scenes import MANOEUVRE, Scenes, measured_of
 from synth.seeds import generator
 from validators import statistics as st
 from validators.finding import Finding, Verdict
@@ -77,12 +77,12 @@ def joined(*parts: Scenes) -> Scenes:
         _, inverse = np.unique(part.entities, return_inverse=True)
         entities.append(before + inverse.astype(np.int64))
         before += int(inverse.max(initial=-1)) + 1
-    first, told = parts[0], [p.measured for p in parts if p.measured is not None]
+    first = parts[0]
     return replace(first, states=np.concatenate([p.states for p in parts]),
                    present=np.concatenate([p.present for p in parts]), sizes=np.concatenate([p.sizes for p in parts]),
                    kinds=np.concatenate([p.kinds for p in parts]), road=np.concatenate([p.road for p in parts]),
                    table=pd.concat([p.table for p in parts], ignore_index=True), entities=np.concatenate(entities),
-                   measured=np.concatenate(told) if len(told) == len(parts) else None)
+                   measured=measured_of(parts))
 
 
 def thinned(scenes: Scenes, size: int, rng: np.random.Generator) -> Scenes:

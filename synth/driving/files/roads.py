@@ -89,4 +89,5 @@ def at_rate(scenes: Scenes, rate: float) -> Scenes:
     out[..., [S, D]] = ((2 * u**3 - 3 * u**2 + 1) * a[..., [S, D]] + (u**3 - 2 * u**2 + u) * velocity[:, :, left]
                         + (3 * u**2 - 2 * u**3) * b[..., [S, D]] + (u**3 - u**2) * velocity[:, :, left + 1])
     out[~scenes.present] = 0
-    return replace(scenes, states=out.astype(np.float32), shape=replace(shape, steps=len(times), rate=rate))
+    return replace(scenes, states=out.astype(np.float32), shape=replace(shape, steps=len(times), rate=rate),
+                   measured=None)
