@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -116,6 +117,13 @@ def test_the_policy_is_handed_no_recorded_state(home: Path, tmp_path: Path) -> N
     told = record["privacy"]
     assert (told["epsilon"], told["unit"], told["contributions"]) == (20.0, "row", 1)
     assert any("put together because they share scenes" in line for line in told["outside"])
+
+    (tmp_path / "generated").mkdir()
+    made = PLUG.generate(dataclasses.replace(said, rows=30), home / "ingest", home / "split", tmp_path,
+                         tmp_path / "generated", seed=1, progress=Silent())
+    seen = PLUG.evidence(said, home / "ingest", home / "split", tmp_path, tmp_path / "generated", seed=1)
+    assert made["rows"] == len(seen.synthetic) == 30 and made["files"] > 5
+    assert seen.listing().synthetic.columns.tolist() == seen.listing().train.columns.tolist()
 
     with pytest.raises(UserError, match="another budget"):
         PLUG.fit(agreed(home, budget={**BUDGET, "epsilon": 9}), nowhere, nowhere, tmp_path, seed=1, device="cpu",
