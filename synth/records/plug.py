@@ -107,8 +107,8 @@ class RecordsPlug(ABC):
         from synth.tabular.evidence import PARTS
 
         stored = self.stored(ingested, split)
-        traces = self.traces(stored)
-        return self.records, {part: names(traces, np.flatnonzero(stored.rows_of(part))) for part in PARTS}
+        found = names(self.traces(stored))
+        return self.records, {part: found[stored.rows_of(part)] for part in PARTS}
 
     def released(self, evidence: Any, folder: Path) -> Any:
         """At most ``cap`` records of an earlier release, read back from its files."""

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -16,7 +15,7 @@ from synth.records.evidence import RecordsEvidence
 from synth.release.published import LISTING
 from synth.seeds import derive
 from synth.tabular.ingest import read_frame
-from synth.tabular.people import digest
+from synth.tabular.people import digest, told_apart
 from synth.tabular.stored import sample_entities
 
 if TYPE_CHECKING:
@@ -78,7 +77,6 @@ def attacked(evidence: Any, joined: Any, total: int, most: int) -> Any:
                    sample_again=None, shards=None, totals={**evidence.totals, "synthetic": total})
 
 
-def names(traces: NDArray[Any], rows: NDArray[np.intp] | None = None) -> NDArray[np.uint64]:
-    """Names of records by what is in them, uint64 [n]: equal bytes, equal name. Private."""
-    at: Sequence[int] | NDArray[np.intp] = range(len(traces)) if rows is None else rows
-    return np.array([digest(np.ascontiguousarray(traces[i]).tobytes()) for i in at], np.uint64)
+def names(traces: NDArray[Any]) -> NDArray[np.uint64]:
+    """Names of records by their bytes and by how many equal ones came before, uint64 [n]. Private."""
+    return told_apart(np.array([digest(np.ascontiguousarray(trace).tobytes()) for trace in traces], np.uint64))

@@ -37,10 +37,14 @@ def names_of_rows(stored: StoredTable) -> np.ndarray:
     """Names of rows by their content, uint64 of shape (rows,)."""
     hashes = [pd.util.hash_pandas_object(frame[sorted(frame.columns)], index=False).to_numpy(np.uint64)
               for frame in stored.batches()]
-    found = np.concatenate(hashes) if hashes else np.zeros(0, np.uint64)
-    times = pd.Series(found).groupby(found).cumcount().to_numpy(np.uint64)
+    return told_apart(np.concatenate(hashes) if hashes else np.zeros(0, np.uint64))
+
+
+def told_apart(names: np.ndarray) -> np.ndarray:
+    """Different names for equal ones, uint64: each also says how many like it came before."""
+    times = pd.Series(names).groupby(names).cumcount().to_numpy(np.uint64)
     with np.errstate(over="ignore"):
-        return np.asarray(found + times * np.uint64(0x9E3779B97F4A7C15))  # an odd number: all sums differ
+        return np.asarray(names + times * np.uint64(0x9E3779B97F4A7C15))  # an odd number: all sums differ
 
 
 def row_names(stored: StoredTable) -> tuple[str, np.ndarray]:

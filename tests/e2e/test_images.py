@@ -32,7 +32,7 @@ def hospital(folder: Path, **changed: str) -> tuple[Path, list[bytes]]:
     text = text[:start] + text[end:]  # the demo's effort and limits
     for before, after in changed.items():
         text = re.sub(rf"(?m)^(\s+){before}: .*$", rf"\1{before}: {after}", text)
-    text += "  - {property: synthesis.training, value: {options: {images: 320}}}\n"
+    text += "  - {property: synthesis.training, value: {options: {images: 320, adversarial.batch: 64}}}\n"
     contract = folder / "phantoms.yaml"
     contract.write_text(text, encoding="utf-8")
     secrets = [b"Phantom^", b"Phantom Hospital", b"Shepp^Logan"]

@@ -29,11 +29,12 @@ class Walked:
 
 def walk(folder: Path, synth: Any, monkeypatch: pytest.MonkeyPatch, contract: Path, *, domain: str, name: str,
          unit: str, data: str, samples: Sequence[Sequence[str]]) -> Walked:
-    """With the contract gate alone: files, release and leaks are under test, not the generator. ``data`` is drafted
-    from, relative to ``folder``; ``samples`` are arguments of ``synth sample``."""
+    """With the contract gate and one that counts: files, release and leaks are under test, not the generator. ``data``
+    is drafted from, relative to ``folder``; ``samples`` are arguments of ``synth sample``. Then the same again: the
+    second release is looked at together with the first."""
     from validators import gates
 
-    monkeypatch.setitem(gates.GATES, domain, gates.GATES[domain][:1])
+    monkeypatch.setitem(gates.GATES, domain, (gates.GATES[domain][0], gates.Gate("leakage", "tests.e2e.counted")))
     outputs = [synth("check", contract), synth("run", contract, *DIRECT, "--seed", "3")]
     for output in outputs:
         assert output.code == 0, output.err
@@ -47,12 +48,28 @@ def walk(folder: Path, synth: Any, monkeypatch: pytest.MonkeyPatch, contract: Pa
     page = (release / "report.html").read_text()
     assert all(f'<section id="{part}"' in page for part in SECTIONS)
     assert json.loads((release / "report.json").read_text())["ledger"]["unit"] == unit
+    outputs.append(synth("run", contract, *DIRECT, "--seed", "4"))
+    assert outputs[-1].code in (0, 3), outputs[-1].err  # 3: so few were held out that their share is not known
+    together(folder, name, f"{name}/{release.name}")
     outputs.append(synth("revoke", f"{name}@{release.name}", "--as", "A. Okafor", "--reason", "a test", "--key",
                          folder / "keys" / "signing.pem"))
     assert outputs[-1].code == 0, outputs[-1].err
-    outputs.append(synth("pull", name, "--to", "again"))
+    outputs.append(synth("pull", f"{name}@{release.name}", "--to", "again"))
     assert outputs[-1].code == 2 and "revoked" in outputs[-1].err
     return Walked(folder, run, release, tuple(outputs))
+
+
+def together(folder: Path, name: str, earlier: str) -> None:
+    """The newest run held the same people out, and its release was judged with the ``earlier`` one."""
+    first, second = sorted(Workspace(folder / ".synth").runs(), key=lambda run: run.read()["seed"])
+    parts = [(run.stage_folder("split") / "parts.npy").read_bytes() for run in (first, second)]
+    assert parts[0] == parts[1] and second.read()["stages"]["split"]["kept"]
+    report = json.loads((second.stage_folder("judge") / "report.json").read_text())
+    assert report["ledger"]["union"] == {"tested": [earlier], "not_tested": []}
+    counts = {f["id"]: f["value"] for gate in report["gates"] for f in gate["findings"]}
+    made = [run.read()["stages"]["generate"]["rows"] for run in (first, second)]
+    assert counts["leakage.records"] == made[1] and counts["releases.records"] == sum(made)
+    assert counts["releases.controls"] == 0
 
 
 def nothing_came_along(walked: Walked, secrets: list[bytes], data: Path, *, files: int) -> None:

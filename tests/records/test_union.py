@@ -19,6 +19,7 @@ from synth.medical.files import intensity_of
 from synth.medical.files.write import write_set
 from synth.medical.plug import PLUG as MEDICAL
 from synth.progress import Silent
+from synth.records.union import names
 from synth.tabular.export import dress
 from tests.medical.archives import patterned, pngs
 from tests.validators.driving import faults, traffic
@@ -122,6 +123,12 @@ def test_copied_images_of_an_earlier_release_are_found() -> None:
     found = {f.id: f.verdict for f in copies(union, pieces(union), (Correlation(),), excess=0.01, sensitivity=0.5,
                                              either=0.6, patients=20, images=50)}
     assert found["leakage.copies.correlation"] is Verdict.FAIL
+
+
+def test_equal_records_have_different_names_and_the_same_ones_again() -> None:
+    traces = np.array([[1, 2], [3, 4], [1, 2], [1, 2]], np.uint16)
+    assert len(set(names(traces).tolist())) == 4
+    assert set(names(traces[[3, 1, 0]]).tolist()) < set(names(traces).tolist())
 
 
 def test_who_was_held_out_is_held_out_again(tmp_path: Path) -> None:
