@@ -26,7 +26,7 @@ NEEDED = ("time", "track", "x", "y")  # of STATES; without a heading or a speed 
 SIGNALS = ("time", "speed", "yaw_rate", "acceleration", "lateral_acceleration", "steering_angle", "throttle",
            "brake")  # what is asked of the channels of a log; speed is needed
 UNITS = {"length": ("m", "ft"), "speed": ("m/s", "km/h", "mph", "ft/s"), "angle": ("rad", "deg"), "time": ("s", "ms"),
-         "acceleration": ("m/s^2", "g"), "pedal": ("1", "%")}
+         "acceleration": ("m/s^2", "g"), "pedal": ("1", "%"), "position": ("grid", "deg")}
 RELEASES = ("argoverse2", "openscenario", "commonroad", "sumo", "telemetry")
 VEHICLES, SECONDS, RATE = (1, 16), (1.0, 60.0), (1.0, 25.0)
 MOST_STEPS = 256  # of a scene
@@ -58,6 +58,7 @@ class Units:
     time: str = "s"
     acceleration: str = "m/s^2"
     pedal: str = "1"  # of a throttle or a brake: 1 is all of it
+    position: str = "grid"  # in units of length; "deg": x is a longitude, y a latitude
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

@@ -16,6 +16,7 @@ SPEEDS = {3.6: "km/h", 1 / 0.44704: "mph", 1 / 0.3048: "ft/s"}  # how many of th
 NEAR = 0.08  # relative distance at which a ratio is taken for one of these
 LENGTH, FEET = (2.5, 8.0), (9.0, 22.0)  # median length of vehicles in m; the same numbers when they are feet
 FASTEST = 75.0  # m/s; the median of a road's traffic is below this
+CREEPING = 0.005  # of a unit of length a second; a degree is 111 km
 CROOKED = 0.3  # rad; the median error of headings above which they are not what they should be
 
 
@@ -33,6 +34,13 @@ def doubts(states: pd.DataFrame, where: str) -> list[UserError]:
     if len(dt) < LEAST:
         return found
     driven = np.hypot(dx, dy) / dt
+    x, y = (states[name].to_numpy(np.float64) for name in ("x", "y"))
+    moves = driven[driven > 0]
+    if (len(moves) >= LEAST and float(np.quantile(moves, 0.9)) < CREEPING and np.nanmax(np.abs(x)) <= 180
+            and np.nanmax(np.abs(y)) <= 90):
+        return [*found, UserError("the positions look like degrees of longitude and latitude", where=where,
+                                  todo="map x to the longitude, y to the latitude, and say `units: {position: deg}` "
+                                       "under synthesis.traffic if they are")]
     if "speed" in states:
         said = np.abs(states["speed"].to_numpy(np.float64)[row])
         fit = (driven > 1.0) & np.isfinite(said) & (said > 0)

@@ -11,6 +11,7 @@ import pandas as pd
 import pytest
 
 from synth.driving.check import examine
+from synth.driving.cut import cut
 from synth.driving.endpoints import trimmed
 from synth.driving.ingest import ingest
 from synth.driving.readers.base import Recorded
@@ -94,13 +95,33 @@ def test_the_ingest_cuts_them_by_default_where_places_are_on_earth(tmp_path: Pat
     longest = 6 * (2 * 1600 + 800 + 1600 + 800) / 20.0
     assert 0.7 * longest < 8 * len(scenes) <= longest
     assert "D0" not in json.dumps(record)
-    for how, cut in (({"positions": "local"}, False), ({"endpoints": 300, "positions": "local"}, True)):
-        (tmp_path / str(cut)).mkdir()
-        other = ingest(put(tmp_path / str(cut), table, seconds=8, stride=8, **how), tmp_path / str(cut),
+    for how, gone in (({"positions": "local"}, False), ({"endpoints": 300, "positions": "local"}, True)):
+        (tmp_path / str(gone)).mkdir()
+        other = ingest(put(tmp_path / str(gone), table, seconds=8, stride=8, **how), tmp_path / str(gone),
                        progress=Silent())
-        assert ("ends_of_trips" in other) is cut
+        assert ("ends_of_trips" in other) is gone
     with_latitudes = put(tmp_path / "lat", table.assign(latitude=50.0), seconds=8, stride=8)
     assert any("within 200 m" in note.what for note in examine(with_latitudes).notes)
+
+
+def test_longitudes_and_latitudes_are_asked_back_put_on_a_plane_and_trimmed(tmp_path: Path) -> None:
+    table, radius = trips(3), 6_371_008.8
+    north = 50 + np.degrees((table.y - HOME[1]) / radius)
+    east = 8 + np.degrees((table.x - HOME[0]) / (radius * np.cos(np.radians(50))))
+    there = table.assign(x=east, y=north)
+
+    def checked(name: str, **traffic: Any) -> Any:
+        return examine(put(tmp_path / name, there, seconds=8, stride=8, **traffic))
+
+    asked = checked("asked").problems
+    assert len(asked) == 1 and "look like degrees" in asked[0].what and "{position: deg}" in asked[0].todo
+    fine = checked("fine", units={"position": "deg"})
+    assert not fine.problems and any("within 200 m of an end of 9 trips" in note.what for note in fine.notes)
+    found = cut(put(tmp_path / "cut", there, seconds=8, stride=8, units={"position": "deg"}), Silent()).scenes
+    assert np.ptp(found.states[:, 0, :, 0], axis=1) == pytest.approx(20.0 * 7.8, rel=0.003)
+    there["x"], there["y"] = north + 60, east
+    there.loc[0, "y"] = 130.0
+    assert "no longitudes and latitudes" in checked("swapped", units={"position": "deg"}).problems[0].what
 
 
 def test_watched_roads_keep_everything_unless_the_contract_says_otherwise(tmp_path: Path) -> None:

@@ -21,6 +21,7 @@ _TEXTS = ("track", "kind", "recording")
 FACTORS = {"m": 1.0, "ft": FOOT, "m/s": 1.0, "km/h": 1 / 3.6, "mph": 0.44704, "ft/s": FOOT, "rad": 1.0,
            "deg": np.pi / 180, "s": 1.0, "ms": 1e-3, "m/s^2": 1.0, "g": GRAVITY, "1": 1.0,
            "%": 0.01}
+EARTH = 6_371_008.8  # m, mean radius
 ON_EARTH = {"lat", "latitude", "lon", "lng", "long", "longitude", "gps_lat", "gps_lon", "gps_latitude",
             "gps_longitude"}  # a table with such a column comes from a tracker in the vehicle
 _KIND = {"x": "length", "y": "length", "length": "length", "width": "length", "speed": "speed", "heading": "angle",
@@ -61,11 +62,31 @@ def read(source: str, options: Iterable[tuple[str, str]], block: Traffic, wanted
             out[state] = _seconds(values, FACTORS[block.units.time])
         else:
             unit = getattr(block.units, _KIND[state]) if state in _KIND else None
+            if state in ("x", "y") and block.units.position == "deg":
+                unit = None
             out[state] = _numbers(values) * (FACTORS[unit] if unit else 1.0)
+    degrees = block.units.position == "deg"
+    if degrees:
+        out["x"], out["y"] = _on_a_plane(out["x"], out["y"], source)
     if "recording" not in out:
         out["recording"] = pd.Categorical(np.full(len(out["time"]), "recording"))
     return Recorded(states=pd.DataFrame(out), about=pd.DataFrame({name: _labels(frame[name]) for name in others}),
-                    on_earth=any(name.strip().lower() in ON_EARTH for name in opened.names))
+                    on_earth=degrees or any(name.strip().lower() in ON_EARTH for name in opened.names))
+
+
+def _on_a_plane(longitude: np.ndarray, latitude: np.ndarray, source: str) -> tuple[np.ndarray, np.ndarray]:
+    """Metres to the east and north of the middle, equirectangular: within 100 km north or south of it distances to the
+    east are right to 2 % at 50 degrees, and neighbours stay neighbours."""
+    known = np.isfinite(longitude) & np.isfinite(latitude)
+    if not known.any():
+        return longitude, latitude
+    if np.abs(latitude[known]).max() > 90 or np.abs(longitude[known]).max() > 180:
+        raise UserError("x and y are no longitudes and latitudes", where=source,
+                        todo="map x to the longitude and y to the latitude under `columns`, or leave `position` out of "
+                             "the `units` of synthesis.traffic")
+    middle = float(np.median(longitude[known])), float(np.median(latitude[known]))
+    east = (longitude - middle[0] + 180) % 360 - 180
+    return (np.radians(east) * EARTH * np.cos(np.radians(middle[1])), np.radians(latitude - middle[1]) * EARTH)
 
 
 def _is_text(kind: pa.DataType) -> bool:
