@@ -69,10 +69,11 @@ def train_and_draw(model: str, evidence: ImageEvidence, seconds: float, seed: in
         kinds, labels = np.unique(train.table["label"].to_numpy(dtype=str), return_inverse=True)
         rival = Diffusion(train.pixels.shape[1], len(kinds), seed=seed, device=device)
         rival.fit(as_float(train.pixels), labels.astype(np.int64), seconds)
-        cost = {"train_s": rival.seconds, "steps": rival.steps, "parameters": rival.parameters}
+        cost = {"train_s": rival.seconds, "steps": rival.steps, "parameters": rival.parameters,
+                "cpu_s": time.process_time() - used}
         began = time.monotonic()
         made = rival.draw(labels.astype(np.int64), train.pixels.shape[2:], seed=seed)
-        cost |= {"draw_s": time.monotonic() - began, "cpu_s": time.process_time() - used}
+        cost["draw_s"] = time.monotonic() - began
         return replace(train, pixels=as_stored(made), entities=np.arange(len(train))), cost
     from synth.medical.model import ImageModel
 
