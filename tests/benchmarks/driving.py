@@ -291,8 +291,8 @@ def main() -> None:
     said = ask.parse_args()
     torch.set_num_threads(1)
     rows = [json.loads(line) for line in said.rows.read_text().splitlines()] if said.rows.exists() else []
-    command = (f"python -m tests.benchmarks.driving --train RUN_A --test RUN_B --effort {said.effort:g} "
-               f"--last {said.last:g} (or --data SET)")
+    command = ("python -m tests.benchmarks.driving --train RUN_A --test RUN_B --effort 0.5 --last 40 (or --effort 2, "
+               "--data SET, --rare CLASS --examples N)")
     if not said.report:
         one, schema = read(said.data or said.train)
         other = None if said.data else read(said.test)[0]
