@@ -326,7 +326,7 @@ def test_telemetry_files_say_the_same(written):
     whole, own = pd.read_parquet(folder / "telemetry.parquet"), telemetry(traffic)
     assert len(whole) == 6 * 40
     units = {f.name: f.metadata for f in pq.read_schema(folder / "telemetry.parquet")}
-    assert units["yaw_rate"] == {b"unit": b"rad/s"}
+    assert units["yaw_rate"] == {b"unit": b"rad/s", b"origin": b"derived"}
     with MDF(folder / listing.mf4_file[3]) as logged:
         assert "SyntheticData=YES" in logged.header.comment
         for name, unit in CHANNELS.items():
