@@ -85,13 +85,15 @@ class Residual:
         held = np.isin(scenes.entities, out) if len(entities) > 1 else np.zeros(len(scenes), bool)
         made, told = [], {}
         for i, name in enumerate(names):
-            first = _law(_begin(context, beyond[:, :i, 0]), context[:, 0], beyond[:, i, 0], held, k)[0]
+            first = _law(_begin(context, beyond[:, :i, 0]), context[:, 0], beyond[:, i, 0], held, scenes.entities, k)[0]
             features = _go_on(context, beyond[:, :i, 1:], beyond[:, i, :-1], before=np.concatenate(
                 [beyond[:, i, :1], beyond[:, i, :-2]], 1))
             rows = features.reshape(-1, features.shape[-1]), context[:, 1:].reshape(-1, context.shape[-1])
-            then, gained = _law(*rows, beyond[:, i, 1:].ravel(), np.repeat(held, given.shape[2] - 1), k, steady=True)
-            ends = np.sort(given[:, i].ravel())[[min(k, given[:, i].size // 2) - 1, -min(k, given[:, i].size // 2)]]
-            made.append(Channel(name=name, first=first, then=then, low=float(ends[0]), high=float(ends[1])))
+            often = given.shape[2] - 1
+            then, gained = _law(*rows, beyond[:, i, 1:].ravel(), np.repeat(held, often),
+                                np.repeat(scenes.entities, often), k, steady=True)
+            low, high = _reached(given[:, i].ravel(), np.repeat(scenes.entities, often + 1), k)
+            made.append(Channel(name=name, first=first, then=then, low=low, high=high))
             told[name] = gained
         return cls(tuple(made)), told
 
@@ -167,10 +169,22 @@ def _spread(context: Floats, weights: Floats) -> Floats:
     return found
 
 
-def _law(features: Floats, context: Floats, values: Floats, held: NDArray[np.bool_], k: int, *, steady: bool = False
-         ) -> tuple[Law, dict[str, float]]:
-    """The law of values [n] by likelihood, and its gain. ``steady``: the last two features are the process's own past,
-    and their weights keep it from growing."""
+def _reached(values: Floats, who: NDArray[np.int64], k: int) -> tuple[float, float]:
+    """The least and the largest value that ``k`` entities reach (half of them, where they are fewer than twice that):
+    no bound is one driver's."""
+    _, code = np.unique(who, return_inverse=True)
+    ends = np.full((2, code.max() + 1), np.inf)
+    np.minimum.at(ends[0], code, values)
+    np.minimum.at(ends[1], code, -values)
+    at = min(k, (ends.shape[1] + 1) // 2) - 1
+    least, most = np.sort(ends, axis=1)[:, at]
+    return float(least), float(max(-most, least))
+
+
+def _law(features: Floats, context: Floats, values: Floats, held: NDArray[np.bool_], who: NDArray[np.int64], k: int, *,
+         steady: bool = False) -> tuple[Law, dict[str, float]]:
+    """The law of values [n] of entities ``who`` by likelihood, and its gain. ``steady``: the last two features are the
+    process's own past, and their weights keep it from growing."""
     train = ~held if held.any() else np.ones(len(values), bool)
     chosen = held if held.any() else train
     best: tuple[float, float] = (-np.inf, RIDGES[0])
@@ -182,9 +196,8 @@ def _law(features: Floats, context: Floats, values: Floats, held: NDArray[np.boo
     weights = _ridge(features, values, best[1], steady)
     rest = values - features @ weights
     spread = _spread_of(context, rest)
-    z = np.sort(rest / _spread(context, spread))
-    low = min(k, max(1, len(z) // 2))
-    surprises: Floats = np.quantile(z[low - 1:len(z) - low + 1], np.linspace(0, 1, TIMES + 1))
+    z = rest / _spread(context, spread)
+    surprises: Floats = np.quantile(np.clip(z, *_reached(z, who, k)), np.linspace(0, 1, TIMES + 1))
     plain = np.full(chosen.sum(), max(float(values[train].std()), SMALLEST))
     law = Law(location=tuple(weights.tolist()), spread=tuple(spread.tolist()), surprises=tuple(surprises.tolist()))
     return law, {"log_likelihood": best[0], "constant": _likely(values[chosen] - values[train].mean(), plain)}
