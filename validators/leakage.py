@@ -71,7 +71,7 @@ class Limits:
     * union_auc .60: the same for who holds eleven sets of the model; wider, because one is released. union_excess .005:
       the least that copies in their union may exceed chance by (the demo's generator: .004; 1 % of copies: .01).
       union_tail .001: significance of training people among those that the eleven sets are surest of; strict, as it is
-      one more veto (1 % of copies moved by .1 standard deviations: p = .0003 and .0009; of 75 innocent: .0004, then .016).
+      one more veto (1 % of copies moved by .1 deviations: p = .0003 and .0009; of 75 innocent: .0004, then .016).
     * shadow_auc .60: by shadow models on the people most at risk (``synthesis.attacks: release`` only).
     * copies, distance, tail: one-sided significance below which copies, nearness to train, or training people among
       those that attacks are surest of, stop a release.
