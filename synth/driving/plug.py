@@ -135,9 +135,9 @@ class DrivingPlug(RecordsPlug):
         return reread(evidence, folder, listing)
 
     def joined(self, several: Sequence[Scenes]) -> Scenes:
-        from synth.driving.reread import joined
+        from synth.driving.scenes import joined
 
-        return joined(several)
+        return joined(*several)
 
     def evidence(self, contract: Contract, ingested: Path, split: Path, fitted: Path, generated: Path, *,
                  seed: int) -> SceneEvidence:

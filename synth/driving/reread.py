@@ -2,13 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 import numpy as np
-import pandas as pd
 from numpy.typing import NDArray
 
 from synth.driving.evidence import SceneEvidence
@@ -26,9 +22,7 @@ from synth.driving.scenes import (
     S,
     Scenes,
     SceneShape,
-    measured_of,
 )
-from synth.driving.stored import ARRAYS
 from synth.records.union import Listing, another_form
 from synth.release.published import STATES_FILE
 
@@ -97,12 +91,3 @@ def learnt(folder: Path, rows: NDArray[np.int64], shape: SceneShape) -> NDArray[
         values = held[name].to_numpy()[mine]
         found[np.searchsorted(rows, scene[mine]), MEASURED.index(name), step[mine]] = values
     return found
-
-
-def joined(several: Sequence[Scenes]) -> Scenes:
-    """The scenes of several sets in one; each is an entity of its own."""
-    arrays: dict[str, Any] = {name: np.concatenate([getattr(s, name) for s in several]) for name in ARRAYS}
-    return replace(
-        several[0], **arrays, measured=measured_of(several),
-        table=pd.concat([s.table for s in several], ignore_index=True),
-        entities=np.arange(sum(len(s) for s in several), dtype=np.int64))

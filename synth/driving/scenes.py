@@ -8,9 +8,9 @@ are centres of the vehicles' boxes. Nothing in it says where on earth or when it
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import IntEnum
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -19,16 +19,11 @@ from numpy.typing import NDArray
 S, D, HEADING, SPEED = range(4)  # the last axis of ``Scenes.states``
 LENGTH, WIDTH = range(2)  # of ``Scenes.sizes``
 LANES, LANE_WIDTH = range(2)  # of ``Scenes.road``
+ARRAYS = ("states", "present", "sizes", "kinds", "road")  # of ``Scenes``, which every set has
 EGO = 0  # the slot of the ego vehicle
 MANOEUVRES = ("free", "follow", "lane_change", "cut_in", "cut_out", "hard_brake", "near_miss")  # what a scene shows
 MEASURED = ("acceleration", "lateral_acceleration", "yaw_rate", "steering_angle", "throttle", "brake")  # by a log
 MANOEUVRE = "manoeuvre"  # column of ``Scenes.table``, made by the rules of :mod:`.labels`
-
-
-def measured_of(parts: Sequence[Scenes]) -> NDArray[np.float32] | None:
-    """The measured channels of several sets after one another; ``None`` if a set has none."""
-    told = [part.measured for part in parts if part.measured is not None]
-    return np.concatenate(told) if len(told) == len(parts) else None
 
 
 class Kind(IntEnum):
@@ -87,3 +82,17 @@ class Scenes:
                       road=self.road[at], table=self.table.iloc[at].reset_index(drop=True),
                       entities=self.entities[at], shape=self.shape,
                       measured=None if self.measured is None else self.measured[at])
+
+
+def joined(*parts: Scenes) -> Scenes:
+    """All scenes of several parts whose entities are different people; of channels what every part has."""
+    before, entities = 0, []
+    for part in parts:
+        _, inverse = np.unique(part.entities, return_inverse=True)
+        entities.append(before + inverse.astype(np.int64))
+        before += int(inverse.max(initial=-1)) + 1
+    arrays: dict[str, Any] = {name: np.concatenate([getattr(part, name) for part in parts]) for name in ARRAYS}
+    measured = [part.measured for part in parts if part.measured is not None]
+    return replace(parts[0], **arrays, table=pd.concat([part.table for part in parts], ignore_index=True),
+                   entities=np.concatenate(entities),
+                   measured=np.concatenate(measured) if len(measured) == len(parts) else None)

@@ -18,12 +18,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from synth.driving.scenes import Scenes, SceneShape
+from synth.driving.scenes import ARRAYS, Scenes, SceneShape
 from synth.records.stored import StoredRecords
 from synth.tabular.schema import TableSchema
 from synth.tabular.stored import FrameWriter, StoredTable
-
-ARRAYS = ("states", "present", "sizes", "kinds", "road")
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -19,9 +19,9 @@ from synth.driving.check import examine
 from synth.driving.cut import cut
 from synth.driving.draft import draft
 from synth.driving.files import channels
-from synth.driving.reread import joined, learnt
+from synth.driving.reread import learnt
 from synth.driving.residual import Residual, beyond
-from synth.driving.scenes import MEASURED, Scenes
+from synth.driving.scenes import MEASURED, Scenes, joined
 from synth.driving.stored import read_scenes, write_scenes
 from synth.driving.telemetry import telemetry
 from synth.progress import Silent
@@ -149,9 +149,9 @@ def test_released_telemetry_says_which_channels_were_learnt(logged: tuple[Scenes
     assert again is not None and np.array_equal(again, drawn.measured[[1, 3]], equal_nan=True)
     channels.write_parquet(tmp_path / "telemetry.parquet", replace(drawn, measured=None), found)
     assert learnt(tmp_path, np.array([1, 3]), drawn.shape) is None
-    two = joined([drawn, drawn.take(np.array([0]))])
+    two = joined(drawn, drawn.take(np.array([0])))
     assert two.measured is not None and len(two.measured) == len(two) == 5
-    assert joined([drawn, replace(drawn, measured=None)]).measured is None
+    assert joined(drawn, replace(drawn, measured=None)).measured is None
 
 
 def test_scenes_are_kept_with_their_channels(logged: tuple[Scenes, Scenes], tmp_path: Path) -> None:

@@ -7,14 +7,13 @@ distance between two real sets, cut from train and untouched together at random,
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import numpy as np
-import pandas as pd
 from numpy.typing import NDArray
 
 from synth.driving.evidence import SceneEvidence
-from synth.driving.scenes import MANOEUVRE, Scenes, measured_of
+from synth.driving.scenes import MANOEUVRE, Scenes, joined
 from synth.seeds import generator
 from validators import statistics as st
 from validators.finding import Finding, Verdict
@@ -68,21 +67,6 @@ class Arms:
 def shown(scenes: Scenes) -> NDArray[np.str_]:
     """The manoeuvre of each scene's row of the listing."""
     return scenes.table[MANOEUVRE].fillna("").to_numpy(dtype=str)
-
-
-def joined(*parts: Scenes) -> Scenes:
-    """All scenes of several parts whose entities are different people."""
-    before, entities = 0, []
-    for part in parts:
-        _, inverse = np.unique(part.entities, return_inverse=True)
-        entities.append(before + inverse.astype(np.int64))
-        before += int(inverse.max(initial=-1)) + 1
-    first = parts[0]
-    return replace(first, states=np.concatenate([p.states for p in parts]),
-                   present=np.concatenate([p.present for p in parts]), sizes=np.concatenate([p.sizes for p in parts]),
-                   kinds=np.concatenate([p.kinds for p in parts]), road=np.concatenate([p.road for p in parts]),
-                   table=pd.concat([p.table for p in parts], ignore_index=True), entities=np.concatenate(entities),
-                   measured=measured_of(parts))
 
 
 def thinned(scenes: Scenes, size: int, rng: np.random.Generator) -> Scenes:

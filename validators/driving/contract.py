@@ -17,13 +17,13 @@ from numpy.typing import NDArray
 
 from synth.driving import geometry, labels, safety
 from synth.driving.evidence import SceneEvidence
-from synth.driving.scenes import EGO, MANOEUVRE, Scenes
+from synth.driving.scenes import EGO, MANOEUVRE, Scenes, joined
 from synth.tabular.evidence import PARTS
 from validators import contract as tables
 from validators import pictures
 from validators import statistics as st
 from validators.driving import files, kinematics, replay
-from validators.driving.arms import joined, shown
+from validators.driving.arms import shown
 from validators.driving.rates import Excess, excess, standardised, wilson
 from validators.finding import Finding, GateResult, Verdict
 

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from synth.driving import safety
 from synth.driving.encroachment import min_pet
 from synth.driving.evidence import SceneEvidence
-from synth.driving.scenes import EGO, SPEED, Scenes
+from synth.driving.scenes import EGO, SPEED, Scenes, joined
 from synth.seeds import derive, generator
 from validators import listing, pictures
 from validators import statistics as st
@@ -25,7 +25,6 @@ from validators.driving.arms import (
     SCENES,
     Arms,
     arms,
-    joined,
     shown,
     too_small,
     untouched,

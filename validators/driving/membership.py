@@ -15,12 +15,12 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from synth.driving.evidence import SceneEvidence
-from synth.driving.scenes import Scenes
+from synth.driving.scenes import Scenes, joined
 from synth.seeds import generator
 from synth.tabular.evidence import PARTS
 from validators.attacks import View
 from validators.driving.aligned import match
-from validators.driving.arms import joined, thinned
+from validators.driving.arms import thinned
 from validators.driving.fidelity import summed
 from validators.driving.summaries import Axes
 from validators.finding import Finding

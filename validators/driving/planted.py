@@ -7,9 +7,8 @@ from dataclasses import replace
 
 import numpy as np
 
-from synth.driving.scenes import EGO, HEADING, SPEED, D, S, Scenes
+from synth.driving.scenes import EGO, HEADING, SPEED, D, S, Scenes, joined
 from validators.driving.aligned import mirrored
-from validators.driving.arms import joined
 
 KINDS = ("exact", "shifted", "warped", "mirrored", "noisy")
 LATER = 1.5  # s by which a shifted copy begins later, at most

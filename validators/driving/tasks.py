@@ -13,10 +13,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from synth.driving.labels import BRAKE_OVER, HARD_BRAKE
-from synth.driving.scenes import EGO, HEADING, LENGTH, SPEED, D, S, Scenes
+from synth.driving.scenes import EGO, HEADING, LENGTH, SPEED, D, S, Scenes, joined
 from synth.seeds import derive, generator
 from validators import statistics as st
-from validators.driving.arms import joined, shown
+from validators.driving.arms import shown
 from validators.driving.summaries import OTHERS
 
 Floats = NDArray[np.float64]

@@ -25,7 +25,7 @@ from synth.driving.private.measure import Known, measured
 from synth.driving.private.obedient import obey
 from synth.driving.roles import nearest_first
 from synth.driving.safety import following
-from synth.driving.scenes import EGO, MANOEUVRE, SPEED, Scenes
+from synth.driving.scenes import EGO, MANOEUVRE, SPEED, Scenes, joined
 from synth.driving.staging import realise
 from synth.driving.stored import StoredScenes
 from synth.errors import UserError
@@ -82,7 +82,7 @@ def rehearsed(known: Known, contract: Contract, count: int, seed: int, progress:
             if all((shown == kind).sum() >= least for kind, least in wanted.items()):
                 break
     place = pd.Series(shown).groupby(shown).cumcount().to_numpy()
-    good = _joined(found).take(place < pd.Series(shown).map(wanted).fillna(0).to_numpy())
+    good = joined(*found).take(place < pd.Series(shown).map(wanted).fillna(0).to_numpy())
     if len(good) < LEAST:
         raise UserError("under this budget there is more noise than traffic: hardly any header can be driven",
                         todo="raise epsilon, give more recordings, or lower `contributions`")
@@ -120,14 +120,6 @@ def relisted(scenes: Scenes, known: Known) -> Scenes:
             table[name] = np.clip(np.round(values.astype(np.float64), column.decimals or 0), column.minimum,
                                   column.maximum)
     return replace(scenes, table=table)
-
-
-def _joined(parts: list[Scenes]) -> Scenes:
-    first = parts[0]
-    arrays = {name: np.concatenate([getattr(p, name) for p in parts])
-              for name in ("states", "present", "sizes", "kinds", "road")}
-    table = pd.concat([p.table for p in parts], ignore_index=True)
-    return Scenes(**arrays, table=table, entities=np.arange(len(table), dtype=np.int64), shape=first.shape)
 
 
 def _measurement(contract: Contract, ingested: Path, split: Path, out: Path, progress: Progress) -> Known:

@@ -9,7 +9,7 @@ import numpy as np
 
 from synth.driving import geometry, labels
 from synth.driving.evidence import SceneEvidence
-from synth.driving.scenes import EGO, LANE_WIDTH, LANES, LENGTH, D, S, Scenes
+from synth.driving.scenes import EGO, LANE_WIDTH, LANES, LENGTH, D, S, Scenes, joined
 from synth.seeds import generator
 from tests.validators.driving.traffic import alone
 
@@ -36,7 +36,7 @@ def memorised(e: SceneEvidence, share: float = 1.0, *, jitter: float = 0.1) -> S
     moved[~chosen.present] = 0
     moved[..., S] -= np.where(chosen.present[:, :, None], moved[:, EGO, None, :1, S], 0)
     rest = np.setdiff1d(np.arange(len(e.synthetic)), rows)
-    return alone(_joined(relabelled(replace(chosen, states=moved)), e.synthetic.take(rest)))
+    return alone(joined(relabelled(replace(chosen, states=moved)), e.synthetic.take(rest)))
 
 
 def collapsed(e: SceneEvidence, kinds: int = 40, *, jitter: float = 0.05) -> Scenes:
@@ -111,12 +111,6 @@ def unbraked(e: SceneEvidence) -> Scenes:
     still = relabelled(replace(s, states=states.astype(np.float32)))
     fine = np.flatnonzero(~geometry.collisions(still).any(axis=(1, 2)))
     return alone(still.take(np.resize(fine, len(s))))
-
-
-def _joined(one: Scenes, other: Scenes) -> Scenes:
-    from validators.driving.arms import joined
-
-    return joined(one, other)
 
 
 FAULTS: dict[str, tuple[Fault, str]] = {  # and the gate that is meant for it

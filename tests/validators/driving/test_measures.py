@@ -9,10 +9,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as hs
 
-from synth.driving.scenes import EGO, HEADING, SPEED, D, S
+from synth.driving.scenes import EGO, HEADING, SPEED, D, S, joined
 from tests.validators.driving import traffic
 from validators.driving import aligned, kinematics, planted, realism, replay, summaries, uniqueness
-from validators.driving.arms import joined, thinned
+from validators.driving.arms import thinned
 from validators.driving.rates import excess, independent, standardised, wilson
 from validators.finding import Verdict
 
