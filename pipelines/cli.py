@@ -72,7 +72,7 @@ def run(contract: Annotated[Path | None, typer.Argument(help="The data contract 
 def demo(workspace: WorkspaceOption = WORKSPACE, store: StoreOption = STORE,
          engine: Annotated[str, typer.Option(help="prefect or direct.")] = "prefect",
          domain: Annotated[str, typer.Option(help="Which domain's demo; all runs every one.")] = "tabular") -> None:
-    """The road on public data: a real table that comes with a package, or a hospital of phantoms."""
+    """The road on data anybody may have: a real table that comes with a package, phantoms, or simulated motorways."""
     from pipelines import commands
 
     commands.demo(domain, workspace=workspace, store=store, engine=engine)
