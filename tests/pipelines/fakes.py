@@ -140,7 +140,7 @@ def install(monkeypatch: Any = None, *, verdict: str | None = None) -> Plug:
     module("validators.report", build=lambda **facts: {"verdict": said, "attempts": facts["attempts"]},
            render=lambda data: f"<html>{data['verdict']}</html>")
     module("synth.release.publish", publish=publish)
-    nothing = counting.Together(result=None, seen=None, tested=(), not_tested=())
+    nothing = counting.Together(result=None, seen=(), tested=(), not_tested=())
     for name, stub in {"earlier": lambda job: [], "before_training": lambda job: None, "count": lambda job, said: None,
                        "withhold": lambda job, reason: None, "for_report": lambda job, joined: {},
                        "together": lambda job, evidence, scratch: nothing}.items():
