@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import re
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -106,7 +107,8 @@ def test_the_policy_is_handed_no_recorded_state(home: Path, tmp_path: Path) -> N
             measure, "measured", side_effect=AssertionError("measured again")):
         record = PLUG.fit(said, nowhere, nowhere, tmp_path, seed=1, device="cpu", progress=Silent())
     assert (tmp_path / tables.KEPT).read_bytes() == before  # the budget was not spent again
-    assert not any(b"D0-" in p.read_bytes() for p in tmp_path.rglob("*") if p.is_file())
+    names = re.compile(rb"D\d+-\d+-\d+")  # of drivers; shorter ones turn up by chance in megabytes of weights
+    assert not any(names.search(p.read_bytes()) for p in tmp_path.rglob("*") if p.is_file())
     real = StoredScenes.open(home / "ingest", home / "split").scenes("train")
     (scenes,) = handed
     recorded = {row.tobytes() for row in real.states[:, 0]}
