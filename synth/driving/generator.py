@@ -82,7 +82,7 @@ class SceneGenerator:
             base, scenes=len(scenes), effort=effort), seed=derive(seed, "header"), device=device, progress=progress,
             checkpoint=checkpoints / "header", k=contract.k)
         frame = pd.concat([scenes.table[schema.names].reset_index(drop=True), header.describe(scenes)], axis=1)
-        plan = _as_recorded(realise(header, frame, _friction(scenes.table, friction), asked), scenes)
+        plan = _as_recorded(realise(header, frame, friction_of(scenes.table, friction), asked), scenes)
         recipe = recipes.resolve(base, scenes=len(scenes), effort=effort)
         drivers = DriverModel.fit(scenes.states, plan, classes, scenes.entities, scenes.shape, recipe,
                                   seed=derive(seed, "drivers"), device=device, progress=progress,
@@ -97,7 +97,7 @@ class SceneGenerator:
         """``n`` scenes with their listing; each is an entity of its own. Equal seeds give equal bytes."""
         asked = near_misses(parse(where, self.listing), self.listing) if where else None
         table: pd.DataFrame = self.rows.sample(n, seed=derive(seed, "listing"), balance=balance, where=asked)
-        drawn = self.headers.draw(table, self.conditioning.encode(table), _friction(table, self.friction),
+        drawn = self.headers.draw(table, self.conditioning.encode(table), friction_of(table, self.friction),
                                   seed=derive(seed, "header"))
         frame = pd.concat([table, drawn], axis=1)
         return self.drive(frame, seed=derive(seed, "drive"), progress=progress)
@@ -105,7 +105,7 @@ class SceneGenerator:
     def drive(self, frame: pd.DataFrame, *, seed: int, progress: Progress | None = None) -> Scenes:
         """A scene for each row of a frame with the listing's and the header's columns."""
         table = frame[self.listing.names].reset_index(drop=True)
-        plan = realise(self.header, frame, _friction(table, self.friction), self.conditioning.encode(table))
+        plan = realise(self.header, frame, friction_of(table, self.friction), self.conditioning.encode(table))
         states = self.drivers.drive(plan, seed=seed, progress=progress or Silent())
         made = Scenes(states=states, present=plan.present, sizes=plan.sizes, kinds=plan.kinds, road=plan.road,
                       table=table, entities=np.arange(len(table), dtype=np.int64), shape=self.header.shape)
@@ -126,7 +126,7 @@ class SceneGenerator:
     def _plan(self, scenes: Scenes) -> Plan:
         table = scenes.table[self.listing.names].reset_index(drop=True)
         frame = pd.concat([table, self.header.describe(scenes)], axis=1)
-        return _as_recorded(realise(self.header, frame, _friction(table, self.friction),
+        return _as_recorded(realise(self.header, frame, friction_of(table, self.friction),
                                     self.conditioning.encode(table)), scenes)
 
     @property
@@ -181,7 +181,8 @@ def _as_recorded(plan: Plan, scenes: Scenes) -> Plan:
                    kinds=scenes.kinds, road=scenes.road)
 
 
-def _friction(table: pd.DataFrame, friction: tuple[tuple[str, float], ...]) -> NDArray[np.float32]:
+def friction_of(table: pd.DataFrame, friction: tuple[tuple[str, float], ...]) -> NDArray[np.float32]:
+    """Coefficient of friction [n] of each scene's weather; ``friction`` is the contract's, by label."""
     known = dict(friction)
     if "weather" not in table or not known:
         return np.full(len(table), FRICTION, np.float32)

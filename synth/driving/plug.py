@@ -88,14 +88,6 @@ class DrivingPlug(RecordsPlug):
                             checkpoints=out / CHECKPOINTS)
         return super().fit(contract, ingested, split, out, seed=seed, device=device, progress=progress)
 
-    def rows_to_release(self, stored: StoredScenes, fitted: Path) -> int:
-        """As many as train, or as the noisy count of them where a budget hides whether somebody is in it."""
-        from synth.driving.private import road
-
-        if (fitted / road.COUNT).is_file():
-            return road.released_scenes(fitted)
-        return super().rows_to_release(stored, fitted)
-
     def train(self, records: Scenes, stored: StoredScenes, contract: Contract, out: Path, *, seed: int, device: str,
               progress: Progress) -> SceneGenerator:
         from synth.driving.generator import SceneGenerator

@@ -86,14 +86,6 @@ class MedicalPlug(RecordsPlug):
             return road.fit(contract, ingested, split, out, seed=seed, device=device, progress=progress)
         return super().fit(contract, ingested, split, out, seed=seed, device=device, progress=progress)
 
-    def rows_to_release(self, stored: StoredImages, fitted: Path) -> int:
-        """As many as train, or as the noisy count of them where a budget hides whether somebody is in it."""
-        from synth.medical.private import road
-
-        if (fitted / road.COUNT).is_file():
-            return road.released_images(fitted)
-        return super().rows_to_release(stored, fitted)
-
     def train(self, records: Images, stored: StoredImages, contract: Contract, out: Path, *, seed: int, device: str,
               progress: Progress) -> ImageGenerator:
         from synth.medical.generator import ImageGenerator

@@ -165,8 +165,12 @@ class RecordsPlug(ABC):
         return {"rows": rows, "shards": 1, "files": files}
 
     def rows_to_release(self, stored: Any, fitted: Path) -> int:
-        """How many records a contract that does not say gets: as many as train."""
-        return int(stored.rows_of("train").sum())
+        """How many records a contract that does not say gets: as many as train, or as the noisy count of them where a
+        budget hides whether somebody is in it."""
+        from synth.records.budget import kept_count
+
+        noisy = kept_count(fitted, self.records)
+        return int(stored.rows_of("train").sum()) if noisy is None else noisy
 
     def seen(self, contract: Contract, ingested: Path, split: Path, fitted: Path, generated: Path, *,
              seed: int) -> dict[str, Any]:

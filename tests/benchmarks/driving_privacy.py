@@ -32,9 +32,10 @@ from synth.contract.model import Budget, Training, Unit  # noqa: E402
 from synth.domain import demo_contract  # noqa: E402
 from synth.driving.generator import SceneGenerator  # noqa: E402
 from synth.driving.private import road  # noqa: E402
-from synth.driving.private.measure import of_scenes, units  # noqa: E402
+from synth.driving.private.measure import of_scenes  # noqa: E402
 from synth.driving.scenes import Scenes  # noqa: E402
 from synth.progress import Silent  # noqa: E402
+from synth.records.budget import units  # noqa: E402
 from synth.seeds import derive  # noqa: E402
 from synth.tabular.private.measure import kept  # noqa: E402
 from synth.tabular.private.road import released_rows  # noqa: E402

@@ -27,10 +27,13 @@ from synth.driving.stored import StoredScenes
 from synth.errors import Problems, UserError
 from synth.gan.private.accounting import Account
 from synth.progress import Silent
+from synth.records.budget import units
 from synth.tabular.private import measure as marginals
 from synth.tabular.private import road as tables
+from synth.tabular.private.measure import kept
 from tests.driving.recorded import document, states
 from tests.driving.tiny import OPTIONS
+from tests.records.stages import ingested
 
 BOUNDS = {"lanes": (1, 12), "density": (0, 150), "speed": (0, 60), "min_ttc": (0, 10), "max_drac": (0, 20),
           "min_pet": (0, 10)}
@@ -61,12 +64,7 @@ def home(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Ingest and split of small recordings."""
     folder = tmp_path_factory.mktemp("budget")
     states(recordings=24, each=3, seconds=9.0, lanes=2).to_parquet(folder / "states.parquet")
-    said = agreed(folder)
-    for stage in ("ingest", "split"):
-        (folder / stage).mkdir()
-    PLUG.ingest(said, folder / "ingest", progress=Silent())
-    PLUG.split(said, folder / "ingest", folder / "split", seed=1)
-    return folder
+    return ingested(PLUG, agreed(folder), folder)
 
 
 @pytest.fixture(autouse=True)
@@ -147,8 +145,8 @@ def test_a_group_is_the_unit_and_the_whole_budget_is_accounted(home: Path) -> No
     (spent,) = accounts
     assert 0 <= spent.left < 1e-6 * 2 and known.statement["unit"] == "entity"
     assert {m.sensitivity for m in spent.spent} >= {3.0}  # counts move by as many scenes as a group may have
-    owners = measure.units(np.repeat(np.arange(4), 9), said.budget)
-    assert np.bincount(owners[measure.kept(owners, said.budget)]).tolist() == [3, 3, 3, 3]
+    owners = units(np.repeat(np.arange(4), 9), said.budget)
+    assert np.bincount(owners[kept(owners, said.budget)]).tolist() == [3, 3, 3, 3]
 
 
 def test_more_noise_than_traffic_is_said(home: Path) -> None:

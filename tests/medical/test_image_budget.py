@@ -23,7 +23,9 @@ from synth.medical.private.features import Features, told
 from synth.medical.stored import StoredImages, read_images
 from synth.progress import Silent
 from synth.tabular.private import road as tables
+from synth.tabular.private.measure import kept
 from tests.medical.archives import IDENTIFIER, LABEL, contract, picture, save
+from tests.records.stages import ingested
 
 OPTIONS = {"noise": 8, "width": 0.25, "batch": 16}
 TINY: Any = {"effort": 0.004, "options": OPTIONS}
@@ -50,12 +52,7 @@ def agreed(folder: Path, **changes: Any) -> Any:
 def home(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Ingest and split of such an archive."""
     folder = tmp_path_factory.mktemp("budget")
-    said = agreed(archive(folder / "data"))
-    for stage in ("ingest", "split"):
-        (folder / stage).mkdir()
-    PLUG.ingest(said, folder / "ingest", progress=Silent())
-    PLUG.split(said, folder / "ingest", folder / "split", seed=1)
-    return folder
+    return ingested(PLUG, agreed(archive(folder / "data")), folder)
 
 
 @pytest.fixture(autouse=True)
@@ -104,7 +101,7 @@ def test_a_patient_moves_the_sum_by_no_more_than_is_accounted(home: Path, tmp_pa
     parts[one] = 1
     (tmp_path / "split").mkdir()
     np.save(tmp_path / "split" / "parts.npy", parts)
-    monkeypatch.setattr(measure, "kept", lambda entities, budget: np.flatnonzero(  # the same of everybody else
+    monkeypatch.setattr("synth.records.budget.kept", lambda entities, budget: np.flatnonzero(  # the same of everybody else
         np.r_[True, True, np.diff(entities[:-1]) + np.diff(entities[1:]) != 0]))
     look(stored, first.listing)
     look(StoredImages.open(home / "ingest", tmp_path / "split"), first.listing)
@@ -114,9 +111,9 @@ def test_a_patient_moves_the_sum_by_no_more_than_is_accounted(home: Path, tmp_pa
 
 def test_at_most_so_many_images_of_a_patient_are_used() -> None:
     owners = np.repeat(np.arange(5), [1, 2, 3, 4, 40])
-    chosen = measure.kept(owners, Budget(epsilon=1, delta=1e-5, contributions=3))
+    chosen = kept(owners, Budget(epsilon=1, delta=1e-5, contributions=3))
     assert np.bincount(owners[chosen]).tolist() == [1, 2, 3, 3, 3]
-    assert len(measure.kept(np.arange(50), Budget(epsilon=1, delta=1e-5, unit=Unit.ROW))) == 50
+    assert len(kept(np.arange(50), Budget(epsilon=1, delta=1e-5, unit=Unit.ROW))) == 50
 
 
 def test_after_the_measurement_no_image_is_there_and_training_goes_on(home: Path, tmp_path: Path) -> None:
@@ -175,7 +172,7 @@ def test_statement_and_number_of_images_and_what_is_drawn(home: Path, tmp_path: 
     (tmp_path / "made").mkdir()
     made = PLUG.generate(agreed(home / "data"), home / "ingest", home / "split", tmp_path / "fit", tmp_path / "made",
                          seed=1, progress=Silent())
-    assert made["rows"] == record["rows"] == road.released_images(tmp_path / "fit") != exact
+    assert made["rows"] == record["rows"] == PLUG.rows_to_release(None, tmp_path / "fit") != exact
     images = read_images(tmp_path / "made" / "synthetic", stored.schema)
     assert set(images.table["label"]) <= {"a", "b"} and images.pixels.shape[1:] == (1, 16, 16)
 

@@ -22,8 +22,9 @@ from synth.medical.canvas import STEPS, Canvas
 from synth.medical.evidence import ImageEvidence, Images
 from synth.medical.private import plan as plans
 from synth.medical.private.features import Features, told
-from synth.medical.private.measure import Known, conditions_of, laid, measured, patients, summed
+from synth.medical.private.measure import Known, conditions_of, laid, measured, summed
 from synth.progress import Silent
+from synth.records.budget import units
 from synth.tabular.private.measure import kept
 from synth.tabular.schema import TableSchema
 from validators.audit import GUESSES, Audit, asked, declared, finding, guessed, plant
@@ -94,7 +95,7 @@ def audit(images: Images, schema: TableSchema, contract: Contract, seed: int, *,
     assert budget is not None and pixels is not None
     canvas, plan = Canvas(channels=pixels.channels, classes=pixels.mask_classes), plans.of(contract.training)
     rng = np.random.default_rng(noise.seed())
-    images = images.take(kept(patients(images.entities, budget), budget).astype(np.int64))  # so that all of it is used
+    images = images.take(kept(units(images.entities, budget), budget).astype(np.int64))  # so that all of it is used
     spies = planted(images, schema, pixels.mask_classes, canaries, rng)
     inside = rng.random(canaries) < 0.5
     shown = np.repeat(np.flatnonzero(inside), each)

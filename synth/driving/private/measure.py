@@ -14,7 +14,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from synth.contract.model import Budget, Contract, Unit
+from synth.contract.model import Contract
 from synth.driving.header import Header
 from synth.driving.private.header import public_columns, public_header
 from synth.driving.roles import cast
@@ -22,10 +22,11 @@ from synth.driving.scenes import MANOEUVRE
 from synth.driving.stored import StoredScenes
 from synth.gan.private.accounting import Account
 from synth.progress import Progress
+from synth.records.budget import chosen
 from synth.tabular.private import find
 from synth.tabular.private import road as tables
 from synth.tabular.private.axes import public_schema
-from synth.tabular.private.measure import Measured, kept, measure
+from synth.tabular.private.measure import Measured, measure
 from synth.tabular.schema import TableSchema
 
 # what a manoeuvre is made of: measured together whatever the noisy scores say
@@ -57,12 +58,8 @@ def measured(stored: StoredScenes, contract: Contract, progress: Progress) -> Kn
     """Measure the train part; the statement says what was spent."""
     budget = contract.budget
     assert budget is not None
-    train = np.flatnonzero(stored.rows_of("train"))
-    owners = units(stored.entities()[train], budget)
-    chosen = kept(owners, budget)
-    rows = np.zeros(len(stored), bool)
-    rows[train[chosen]] = True
-    return of_scenes(stored.scenes(rows), owners[chosen], stored.schema, contract, progress)
+    rows, owners = chosen(stored, budget)
+    return of_scenes(stored.scenes(rows), owners, stored.schema, contract, progress)
 
 
 def of_scenes(scenes: Any, owners: NDArray[np.int64], seen: TableSchema, contract: Contract, progress: Progress
@@ -85,11 +82,6 @@ def of_scenes(scenes: Any, owners: NDArray[np.int64], seen: TableSchema, contrac
     said = {**tables.statement(budget, account), "covers": COVERED, "outside": list(OUTSIDE),
             "sampling": "none: every train scene is measured once"}
     return Known(rows=found, listing=listing, header=header, statement=said)
-
-
-def units(groups: NDArray[np.int64], budget: Budget) -> NDArray[np.int64]:
-    """Whose each scene is, as the budget counts: those who share a driver together, or every scene by itself."""
-    return groups if budget.unit is Unit.ENTITY else np.arange(len(groups), dtype=np.int64)
 
 
 COVERED = "the synthetic scenes and their listing, their number, the model, and whatever else is drawn from it"

@@ -18,7 +18,7 @@ import pandas as pd
 from synth.contract.model import Contract
 from synth.driving.cut import HARDEST, LONGEST
 from synth.driving.encroachment import min_pet
-from synth.driving.generator import FRICTION, SceneGenerator
+from synth.driving.generator import SceneGenerator, friction_of
 from synth.driving.geometry import collisions, off_road
 from synth.driving.labels import labels
 from synth.driving.private.measure import Known, measured
@@ -31,13 +31,13 @@ from synth.driving.stored import StoredScenes
 from synth.errors import UserError
 from synth.gan.weights import phases_shown
 from synth.progress import Progress
+from synth.records.budget import keep_count
 from synth.records.conditions import Conditioning
 from synth.seeds import derive, generator
 from synth.tabular.private import road as tables
 from synth.tabular.private.inference import Fitted
 from synth.workspace import write_json
 
-COUNT = "released.json"
 DRAWS = 4  # times as many headers as scenes are wanted, before it is said that too few can be driven
 LEAST = 50  # scenes to learn from
 
@@ -49,19 +49,14 @@ def fit(contract: Contract, ingested: Path, split: Path, out: Path, *, seed: int
     count = tables.released_rows(known.rows)
     scenes = rehearsed(known, contract, min(count, contract.training.max_rows), derive(seed, "rehearsed"), progress)
     made = SceneGenerator.fit(scenes, known.listing, contract, seed=derive(seed, "model"), device=device,
-                                   progress=progress, checkpoints=checkpoints)
+                              progress=progress, checkpoints=checkpoints)
     made.save(out / "model")
     history = made.history
     (out / "history.json").write_text(json.dumps(history) + "\n", encoding="utf-8")
-    (out / COUNT).write_text(json.dumps({"scenes": count}) + "\n", encoding="utf-8")
+    keep_count(out, "scenes", count)
     return {"rows": count, "rows_drawn_to_train_on": len(scenes), "recipe": contract.training.recipe,
             "released_phase": history.get("released"), "parameters": history.get("parameters"),
             "phases": phases_shown(history), "privacy": known.statement}
-
-
-def released_scenes(fitted: Path) -> int:
-    """The noisy number of scenes, for a contract that does not say how many to release."""
-    return int(json.loads((fitted / COUNT).read_text(encoding="utf-8"))["scenes"])
 
 
 def rehearsed(known: Known, contract: Contract, count: int, seed: int, progress: Progress) -> Scenes:
@@ -97,10 +92,7 @@ def driven(known: Known, contract: Contract, count: int, seed: int, model: Fitte
     rng = generator(seed, "headers")
     frame = known.rows.frame((model or known.rows.fit()).draw(count, rng), rng)
     table = frame[known.listing.names].reset_index(drop=True)
-    friction = dict(contract.traffic.friction) if contract.traffic is not None else {}
-    mu = np.full(len(table), FRICTION, np.float32)
-    if "weather" in table and friction:
-        mu = table["weather"].map(friction).fillna(FRICTION).to_numpy(dtype=np.float32)
+    mu = friction_of(table, contract.traffic.friction if contract.traffic is not None else ())
     asked = Conditioning.fit(table, known.listing, known.listing.names).encode(table)
     plan = realise(known.header, frame, mu, asked)
     made = Scenes(states=obey(plan, known.header.shape), present=plan.present, sizes=plan.sizes, kinds=plan.kinds,

@@ -16,7 +16,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from synth.contract.model import Budget, Contract, Unit
+from synth.contract.model import Contract, Unit
 from synth.gan.private import noise
 from synth.gan.private.accounting import Account, Gaussian, gaussian_epsilon, largest_mu
 from synth.gan.private.gradients import Plan as NoisySteps
@@ -26,10 +26,11 @@ from synth.medical.private.features import Features, told
 from synth.medical.private.plan import Plan
 from synth.medical.stored import StoredImages
 from synth.progress import Progress
+from synth.records.budget import chosen
 from synth.records.conditions import Conditioning
 from synth.seeds import derive
 from synth.tabular.private import road as tables
-from synth.tabular.private.measure import Measured, kept
+from synth.tabular.private.measure import Measured
 
 BATCH = 256
 FINE = 1 / 1024  # of the noise: to what noisy sums are rounded
@@ -50,26 +51,17 @@ class Known:
         return tables.drawn(self.listing, int(np.clip(self.count, tables.FEWEST, most)), derive(seed, "drawn"))
 
 
-def patients(images: NDArray[np.int64], budget: Budget) -> NDArray[np.int64]:
-    """Whose each image is, as the budget counts: patients, or every image by itself."""
-    return images if budget.unit is Unit.ENTITY else np.arange(len(images), dtype=np.int64)
-
-
 def measured(stored: StoredImages, contract: Contract, plan: Plan, canvas: Canvas, seed: int, progress: Progress
              ) -> tuple[Known, NoisySteps | None]:
     """Measure the train part; also the plan of the critic's noisy steps, which the statement holds already."""
     budget = contract.budget
     assert budget is not None
-    train = np.flatnonzero(stored.rows_of("train"))
-    owners = patients(stored.entities()[train], budget)
-    chosen = kept(owners, budget)
-    rows = np.zeros(len(stored), bool)
-    rows[train[chosen]] = True
+    rows, owners = chosen(stored, budget)
     frame, most = stored.table.read(rows), float(budget.contributions if budget.unit is Unit.ENTITY else 1)
 
     whole = largest_mu(budget.epsilon, budget.delta) ** 2
     part = Account(gaussian_epsilon((plan.listing * whole) ** 0.5, budget.delta), budget.delta)
-    listing = tables.of_rows(frame, owners[chosen], stored.schema, contract, budget, part, progress)
+    listing = tables.of_rows(frame, owners, stored.schema, contract, budget, part, progress)
     account = Account(budget.epsilon, budget.delta, tuple(part.spent))
     count = tables.released_rows(listing)
     before = Known(listing=listing, mean=torch.empty(0), count=count, statement={})

@@ -35,19 +35,19 @@ from synth.medical.model import ImageModel
 from synth.medical.networks import build, capacity
 from synth.medical.part import Judge, Part
 from synth.medical.private import plan as plans
-from synth.medical.private.measure import TRAINING, Known, conditions_of, laid, measured, patients
+from synth.medical.private.measure import TRAINING, Known, conditions_of, laid, measured
 from synth.medical.private.plan import Plan
 from synth.medical.private.training import Student, match, spar
 from synth.medical.shape import ImageShape
 from synth.medical.stored import StoredImages
 from synth.progress import Progress
+from synth.records.budget import chosen, keep_count
 from synth.seeds import derive
 from synth.tabular.generator import TableGenerator
 from synth.tabular.private import road as tables
-from synth.tabular.private.measure import Measured, kept
+from synth.tabular.private.measure import Measured
 
 KEPT = "checkpoint-measured"  # survives an interruption of the stage
-COUNT = "released.json"
 
 
 def fit(contract: Contract, ingested: Path, split: Path, out: Path, *, seed: int, device: str,
@@ -72,15 +72,10 @@ def fit(contract: Contract, ingested: Path, split: Path, out: Path, *, seed: int
     generator = ImageGenerator(listing, model, intensity_of(contract.pixels))  # spacing: of private files
     generator.save(out / "model")
     (out / "history.json").write_text(json.dumps(generator.history) + "\n", encoding="utf-8")
-    (out / COUNT).write_text(json.dumps({"images": known.count}) + "\n", encoding="utf-8")
+    keep_count(out, "images", known.count)
     return {"rows": known.count, "rows_drawn_to_train_on": len(frame), "recipe": plans.NAME,
             "released_phase": model.history["released"], "parameters": model.history["parameters"],
             "phases": phases_shown(generator.history), "privacy": known.statement}
-
-
-def released_images(fitted: Path) -> int:
-    """The noisy number of images, for a contract that does not say how many to release."""
-    return int(json.loads((fitted / COUNT).read_text(encoding="utf-8"))["images"])
 
 
 def images_model(contract: Contract, plan: Plan, canvas: Canvas, known: Known, *, seed: int, drawn: int, device: str,
@@ -113,12 +108,7 @@ def critics_gradients(critic: nn.Module, stored: StoredImages, contract: Contrac
     """Noisy gradients of a critic's loss on real images, by patient; the other place that is given real images."""
     budget = contract.budget
     assert budget is not None
-    train = np.flatnonzero(stored.rows_of("train"))
-    owners = patients(stored.entities()[train], budget)
-    chosen = kept(owners, budget)
-    train, owners = train[chosen], owners[chosen]
-    mask = np.zeros(len(stored), bool)
-    mask[train] = True
+    mask, owners = chosen(stored, budget)
     vectors = torch.from_numpy(conditions_of(known, contract, seed).encode(stored.table.read(mask)))
     shape = (canvas.width, *stored.pixels.shape[2:])
     device = next(critic.parameters()).device
@@ -128,8 +118,9 @@ def critics_gradients(critic: nn.Module, stored: StoredImages, contract: Contrac
         return torch.nn.functional.softplus(-functional_call(critic, parameters, (image, condition))).sum()
 
     account = Account(budget.epsilon, budget.delta, (_sampled(known.statement),))
-    return PrivateGradients(critic, loss, _Rows(stored, train, canvas, vectors, device), owners, steps, account,
-                            name=TRAINING, expected=steps.rate * known.count)
+    real = _Rows(stored, np.flatnonzero(mask), canvas, vectors, device)
+    return PrivateGradients(critic, loss, real, owners, steps, account, name=TRAINING,
+                            expected=steps.rate * known.count)
 
 
 class _Rows:

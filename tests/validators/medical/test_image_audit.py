@@ -15,7 +15,6 @@ import torch
 from synth.contract.model import Budget, Training, Unit
 from synth.gan.private import noise
 from synth.medical.canvas import STEPS, Canvas
-from synth.medical.private import measure
 from synth.medical.private.features import Features, told
 from synth.tabular.private import measure as marginals
 from synth.tabular.schema import TableSchema
@@ -86,7 +85,7 @@ def test_images_of_a_patient_without_bound_are_caught(images: Any, monkeypatch: 
 
     def unbounded(held: Any) -> Any:
         with monkeypatch.context() as patch:
-            patch.setattr(measure, "kept", everything)
+            patch.setattr("synth.records.budget.kept", everything)
             patch.setattr(marginals, "kept", everything)
             return whole(held, agreed(), audit.plans.of(agreed().training), Canvas(channels=1), 1, audit.Silent())[0]
 
