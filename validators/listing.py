@@ -40,9 +40,7 @@ def judge(real: Rows, synthetic: pd.DataFrame, train: Rows, reference: pd.DataFr
         excess.append(distance(counts[1], counts[0]) - noise)
         floors.append(float(distance(counts[2], counts[0])[0]))
     found = np.array(excess)
-    lows, highs = st.simultaneous(found[:, 0], found[:, 1:])
-    worst = st.deciding(lows, highs, limit)
-    verdict, error = st.at_most(float(lows[worst]), float(highs[worst]), limit), st.standard_error(found[worst, 1:])
+    worst, lows, highs, verdict, error = st.worst_of(found, limit)
     rows = [pictures.interval_row(n, v, lo, hi, 0.0, limit)
             for n, v, lo, hi in zip(names, found[:, 0], lows, highs, strict=True)]
     return [Finding(

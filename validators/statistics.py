@@ -181,6 +181,17 @@ def deciding(lows: np.ndarray, highs: np.ndarray, limit: float) -> int:
     return surest if lows[surest] > limit else int(np.argmax(highs))
 
 
+def worst_of(draws: np.ndarray, limit: float) -> tuple[int, np.ndarray, np.ndarray, Verdict, float]:
+    """Which of several figures decides "all at most ``limit``"; simultaneous bounds of all (m,); its verdict and error.
+
+    ``draws`` (m, 1 + B): the figures themselves, then joint resamples.
+    """
+    lows, highs = simultaneous(draws[:, 0], draws[:, 1:])
+    worst = deciding(lows, highs, limit)
+    return (worst, lows, highs, at_most(float(lows[worst]), float(highs[worst]), limit),
+            standard_error(draws[worst, 1:]))
+
+
 def rows_to_pass(rows: int, width: float, error: float, room: float, power: float = 0.9) -> int | None:
     """Rows at which a table without fault keeps the limit with this power, from what ``rows`` rows gave.
 

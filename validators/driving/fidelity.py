@@ -234,10 +234,7 @@ def _safety(evidence: SceneEvidence, sample: Arms, limits: Limits) -> list[Findi
                       for i, cap in enumerate(MEASURES.values())])  # [measures, manoeuvres, 1 + draws]
     draws = np.einsum("mgd,g->md", cells, share / share.sum())
     names = list(MEASURES)
-    lows, highs = st.simultaneous(draws[:, 0], draws[:, 1:])
-    worst = st.deciding(lows, highs, limits.safety)
-    verdict, error = (st.at_most(float(lows[worst]), float(highs[worst]), limits.safety),
-                      st.standard_error(draws[worst, 1:]))
+    worst, lows, highs, verdict, error = st.worst_of(draws, limits.safety)
     rows = [pictures.interval_row(n, v, lo, hi, 0.0, limits.safety)
             for n, v, lo, hi in zip(names, draws[:, 0], lows, highs, strict=True)]
     table: list[list[str | float | None]] = [[g, *(st.number(float(cells[m, i, 0])) for m in range(len(names)))]

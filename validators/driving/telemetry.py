@@ -78,9 +78,7 @@ def _alike(evidence: SceneEvidence, sample: Arms, at: list[int], limit: float) -
         names += [f"{MEASURED[place].replace('_', ' ')}, {what}" for what in ("values", "memory")]
         cells += [_moved([v[:, i] for v in values], w), _remembered([v[:, i] for v in values], w)]
     draws = np.stack(cells)
-    lows, highs = st.simultaneous(draws[:, 0], draws[:, 1:])
-    worst = st.deciding(lows, highs, limit)
-    verdict, error = st.at_most(float(lows[worst]), float(highs[worst]), limit), st.standard_error(draws[worst, 1:])
+    worst, lows, highs, verdict, error = st.worst_of(draws, limit)
     shown = [pictures.interval_row(n, v, lo, hi, 0.0, limit)
              for n, v, lo, hi in zip(names, draws[:, 0], lows, highs, strict=True)]
     needed = st.rows_to_pass(sample.size, float(highs[worst] - draws[worst, 0]), error, limit)

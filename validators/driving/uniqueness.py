@@ -38,10 +38,7 @@ def uniqueness(evidence: SceneEvidence, limit: float) -> Finding:
         shares.append([float(f[0]) for f in found])
         excess.append(found[0] - found[1])
     draws = np.array(excess)
-    lows, highs = st.simultaneous(draws[:, 0], draws[:, 1:])
-    worst = st.deciding(lows, highs, limit)
-    error = st.standard_error(draws[worst, 1:])
-    verdict = st.at_most(float(lows[worst]), float(highs[worst]), limit)
+    worst, lows, highs, verdict, error = st.worst_of(draws, limit)
     rows = [pictures.interval_row(f"{c} points", v, lo, hi, 0.0, limit)
             for c, v, lo, hi in zip(POINTS, draws[:, 0], lows, highs, strict=True)]
     table: list[list[str | float | None]] = [[f"{c} points", st.number(a), st.number(b)]
