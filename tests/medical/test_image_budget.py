@@ -101,7 +101,8 @@ def test_a_patient_moves_the_sum_by_no_more_than_is_accounted(home: Path, tmp_pa
     parts[one] = 1
     (tmp_path / "split").mkdir()
     np.save(tmp_path / "split" / "parts.npy", parts)
-    monkeypatch.setattr("synth.records.budget.kept", lambda entities, budget: np.flatnonzero(  # the same of everybody else
+    # the same of everybody else
+    monkeypatch.setattr("synth.records.budget.kept", lambda entities, budget: np.flatnonzero(
         np.r_[True, True, np.diff(entities[:-1]) + np.diff(entities[1:]) != 0]))
     look(stored, first.listing)
     look(StoredImages.open(home / "ingest", tmp_path / "split"), first.listing)
