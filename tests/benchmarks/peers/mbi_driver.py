@@ -27,6 +27,7 @@ parser.add_argument("--rows", type=int, required=True)
 parser.add_argument("--seed", type=int, default=0)
 parser.add_argument("--model-mib", type=float, default=4.0)
 parser.add_argument("--iterations", type=int, default=300)
+parser.add_argument("--round-iterations", type=int, default=60, help="of each of AIM's rounds, from the last estimate")
 a = parser.parse_args()
 rng = np.random.default_rng(a.seed)
 np.random.seed(a.seed)
@@ -47,8 +48,8 @@ def measured(clique, sigma):
     return LinearMeasurement(counts + rng.normal(0, sigma, counts.shape), clique, stddev=sigma)
 
 
-def fitted(log, warm=None):
-    return estimation.MirrorDescent().estimate(domain, log, iters=a.iterations, warm_start=warm)
+def fitted(log, warm=None, iterations=a.iterations):
+    return estimation.MirrorDescent().estimate(domain, log, iters=iterations, warm_start=warm)
 
 
 def exponential(scores, epsilon, sensitivity=1.0):
@@ -103,11 +104,11 @@ def aim():
             scores.append(weights[c] * gain)
         c = small[exponential(scores, epsilon, max(weights[c] for c in small))]
         log.append(measured(c, sigma))
-        model = fitted(log, model)
+        model = fitted(log, model, a.round_iterations)
         change = np.abs(np.asarray(model.project(c).datavector()) - estimate[c]).sum()
         if change <= sigma * (2 / np.pi) ** 0.5 * truth[c].size:
             sigma, epsilon = sigma / 2, epsilon * 2
-    return model, len(log) - len(names)
+    return fitted(log, model), len(log) - len(names)
 
 
 model, pairs = (mst if a.method == "mst" else aim)()
