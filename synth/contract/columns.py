@@ -75,7 +75,7 @@ def parse_column(notes: Notes, item: Any, place: Place, *, sole_key: bool) -> Co
         description=item.get("description") or "",
         minimum=bounds.minimum, maximum=bounds.maximum, datetime_format=bounds.datetime_format,
         bounds_confirmed=settings.flag("boundsConfirmed", True),
-        decimals=settings.whole("decimals", None, 0, 12),
+        decimals=settings.whole("decimals", None, 0, 12), whole=logical == "integer",
         values=_values(notes, settings, item, place), missing_codes=settings.texts("missingCodes") or (),
         generate=generate or IdentifierPolicy.DROP, faker=settings.text("faker"),
         protected=settings.flag("protected", False), tag=settings.text("tag"), line=notes.document.line(place))

@@ -80,6 +80,7 @@ class Column:
     maximum: float | str | None = None
     bounds_confirmed: bool = True  # False in a draft: a person must confirm, `synth run` refuses
     decimals: int | None = None  # declared printed precision; None = as found in the source
+    whole: bool = False  # the standard's logical type is integer
     values: tuple[str, ...] | None = None  # closed vocabulary (ordinal: in this order); None = learned, folded at k
     missing_codes: tuple[str, ...] = ()  # texts that mean "missing" besides the empty cell
     datetime_format: str | None = None  # strptime format of text dates; None = ISO 8601
@@ -88,6 +89,11 @@ class Column:
     protected: bool = False  # bias and subgroup figures are reported for it
     tag: str | None = None  # where files carry their own facts: the DICOM keyword it is read from, e.g. PatientSex
     line: int = 0  # line in the contract file, for messages
+
+    @property
+    def digits(self) -> int | None:
+        """Digits after the point, as far as the contract alone says."""
+        return 0 if self.decimals is None and self.whole else self.decimals
 
     @property
     def modelled(self) -> bool:

@@ -238,7 +238,7 @@ def agreed(folder: Path, **changes: Any) -> Contract:
     frame.assign(who=[f"p{u}" for u in units]).to_csv(folder / "t.csv", index=False)
     return contract(
         folder / "t.csv", column("who", "string", role="identifier", privacy="direct"),
-        column("age", "integer", required=True, options={"minimum": 0, "maximum": 120}, decimals=0),
+        column("age", "integer", required=True, options={"minimum": 0, "maximum": 120}),
         column("job", "string", values=["a", "b", "c", "d"]),
         column("pay", "number", options={"minimum": 0, "maximum": 10_000}, decimals=2),
         column("ill", "string", required=True, values=["no", "yes"]),
@@ -310,13 +310,13 @@ def test_another_budget_does_not_take_over_a_measurement(walked: dict[str, Any])
 
 def test_what_a_contract_must_declare_under_a_budget(tmp_path: Path) -> None:
     (tmp_path / "t.csv").write_text("a,b,c\n1,x,2.5\n2,y,3.5\n")
-    said = contract(tmp_path / "t.csv", column("a", "integer", decimals=0), column("b", "string"),
+    said = contract(tmp_path / "t.csv", column("a", "integer"), column("b", "string"),
                     column("c", "number", options={"minimum": 0, "maximum": 9}),
                     top={"budget": {"epsilon": 1, "delta": 1e-6}})
     with pytest.raises(Problems) as caught:
         PLUG.ingest(said, tmp_path, progress=Silent())
     text = str(caught.value)
-    for what in ("'a' does not declare its bounds", "'b' does not declare its values",
+    for what in ("'a' does not declare its bounds,", "'b' does not declare its values",
                  "'c' does not declare its decimals"):
         assert what in text
 

@@ -172,7 +172,7 @@ def _lacking(column: Column, find: bool) -> list[str]:
     if not column.role.is_number:
         return [] if column.values is not None or find else ["values"]
     lacking = ["bounds"] if (column.minimum is None or column.maximum is None) and not find else []
-    return lacking + (["decimals"] if column.role is Role.NUMERIC and column.decimals is None else [])
+    return lacking + (["decimals"] if column.role is Role.NUMERIC and column.digits is None else [])
 
 
 def public_schema(contract: Contract, found: TableSchema) -> TableSchema:
@@ -186,8 +186,8 @@ def public_schema(contract: Contract, found: TableSchema) -> TableSchema:
     for declared in contract.modelled:
         column = replace(found[declared.name], nullable=not declared.required, folded=None)
         if column.is_number:
-            whole = declared.role is Role.NUMERIC and declared.decimals == 0
-            column = replace(column, integer=whole, decimals=declared.decimals if column.unit is None else None)
+            whole = declared.role is Role.NUMERIC and declared.digits == 0
+            column = replace(column, integer=whole, decimals=declared.digits if column.unit is None else None)
         else:
             values = ("false", "true") if declared.role is Role.BOOLEAN else tuple(declared.values or ())
             column = replace(column, values=values if declared.role is not Role.CATEGORICAL
