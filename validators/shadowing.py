@@ -1,28 +1,29 @@
-"""Training shadow models: one process each, kept as they finish, within a bound of time."""
+"""Training shadow models: who trains which, one process each, kept as they finish, within a bound of time.
+
+Domains bring a :class:`Design`: records, how one shadow is trained on some people's, and what a trained model says of
+the records that are attacked (``validators/shadows.py``, ``medical/shadows.py``, ``driving/shadows.py``). What the
+scores tell is in :mod:`validators.shadow_ratios`.
+"""
 
 from __future__ import annotations
 
-import hashlib
 import os
 import pickle
 import subprocess
 import sys
 import time
-from collections.abc import Callable
+from abc import ABC, abstractmethod
 from dataclasses import dataclass
 from pathlib import Path
+from typing import ClassVar, Generic, TypeVar
 
 import numpy as np
-import pandas as pd
 
-from synth.contract.model import Constraint, Training
 from synth.errors import InternalError
-from synth.seeds import derive, generator
-from synth.tabular.schema import TableSchema
-from validators.encode import Encoding
 
-SIGNALS = ("closest record", "local count", "log-likelihood")  # the last one needs the model
-NEIGHBOURS = 10
+SHADOWS = 32  # trained, where there is time
+SECONDS = 1_800.0
+EFFORT = 0.5  # of the contract's training, at most
 POLL = 0.2  # seconds between two looks at the processes
 _THREADS = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS")
 _START = """import pickle, sys
@@ -32,64 +33,83 @@ work(*pickle.load(sys.stdin.buffer))"""
 
 
 @dataclass(frozen=True, kw_only=True)
-class Design:
-    """What all shadows share. Private: it holds rows."""
+class Design(ABC):
+    """What all shadows share. Private: it holds records."""
 
-    frame: pd.DataFrame  # the pool
-    owners: np.ndarray  # (rows,) person of each row, from 0
+    SIGNALS: ClassVar[tuple[str, ...]]  # what is read off a model, higher for members; the last one needs the model
+
+    owners: np.ndarray  # (records of the pool,) person of each, from 0
     inside: np.ndarray  # bool (shadows, people): who trains which shadow
-    rows: np.ndarray  # of the pool that are scored
-    encoding: Encoding
-    schema: TableSchema
-    constraints: tuple[Constraint, ...]
-    training: Training
-    target: str | None
-    conditions: tuple[str, ...]
-    k: int
+    rows: np.ndarray  # records of the pool that are scored
     seed: int
 
     @property
+    @abstractmethod
     def name(self) -> str:
         """A digest of everything that decides the scores: shadows of another design are not taken for its own."""
-        digest = hashlib.sha256(repr((self.seed, self.training, self.constraints, self.target, self.conditions, self.k,
-                                      self.schema)).encode())
-        for part in (pd.util.hash_pandas_object(self.frame, index=False).to_numpy(), self.owners, self.inside,
-                     self.rows):
-            digest.update(np.ascontiguousarray(part).tobytes())
-        return digest.hexdigest()[:16]
+
+    @abstractmethod
+    def score(self, number: int) -> np.ndarray:
+        """Train shadow ``number`` on one thread and score the targets: (signals, rows), NaN for what it cannot say."""
 
 
-def signals(design: Design, synthetic: pd.DataFrame, likelihood: Callable[[pd.DataFrame], np.ndarray | None] | None
-            ) -> np.ndarray:
-    """What synthetic rows and a model's likelihood say of the scored rows: (signals, rows), NaN without likelihood.
+D = TypeVar("D", bound=Design)
 
-    As many synthetic rows for every model, because nearness depends on their number.
+
+@dataclass(frozen=True)
+class Pool(Generic[D]):
+    """A design, and who of those attacked was trained on."""
+
+    design: D
+    members: np.ndarray  # bool (people attacked,)
+
+
+@dataclass(frozen=True)
+class Chosen:
+    """People of train and as many untouched ones: whose records are in, and the person of each record."""
+
+    most: int  # people of each side; those of train come first
+    train: np.ndarray  # bool (records of train,)
+    untouched: np.ndarray  # bool (records of untouched parts,)
+    owners: np.ndarray  # (records that are in,), train's first
+
+
+def choose(train: np.ndarray, untouched: np.ndarray, people: int, rng: np.random.Generator) -> Chosen:
+    """At most ``people`` of each side, at random; the arguments are entities of records, alike only by chance."""
+    codes = [np.unique(entities, return_inverse=True)[1] for entities in (train, untouched)]
+    most = min(people, *(int(c.max(initial=-1)) + 1 for c in codes))
+    masks, owners = [], []
+    for number, code in enumerate(codes):
+        place = np.full(int(code.max(initial=-1)) + 1, -1)
+        place[rng.permutation(len(place))[:most]] = number * most + np.arange(most)
+        masks.append(place[code] >= 0)
+        owners.append(place[code][masks[-1]])
+    return Chosen(most, masks[0], masks[1], np.concatenate(owners))
+
+
+def isolated(distance: np.ndarray, owners: np.ndarray, people: int) -> np.ndarray:
+    """Those ``people`` of a pool whose farthest record lies farthest off, sorted."""
+    far = np.zeros(int(owners.max()) + 1)
+    np.maximum.at(far, owners, distance)
+    return np.sort(np.argsort(-far, kind="stable")[:people])
+
+
+def halves(count: int, people: int, rng: np.random.Generator) -> np.ndarray:
+    """Who trains which of ``count`` shadows: bool (count, people), half of them each.
+
+    Shadows come in pairs that complete each other, so that everybody is inside half of them, however many are done.
     """
-    from validators.diversity import neighbour_distances
-
-    records = design.frame.iloc[design.rows]
-    count = int(design.inside[0].sum())
-    order = generator(design.seed, "shadows", "synthetic").permutation(len(synthetic))[:count]
-    drawn = design.encoding.transform(synthetic.iloc[np.sort(order)])
-    logs = np.log(neighbour_distances(drawn, design.encoding.transform(records), NEIGHBOURS) + 1e-3)
-    told = likelihood(records) if likelihood is not None else None
-    return np.stack([-logs[:, 0], -logs.mean(axis=1), np.full(len(records), np.nan) if told is None else told])
+    inside = np.zeros((count, people), bool)
+    for pair in range(0, count, 2):
+        inside[pair, rng.permutation(people)[: people // 2]] = True
+        if pair + 1 < count:
+            inside[pair + 1] = ~inside[pair]
+    return inside
 
 
 def one(design: Design, number: int) -> np.ndarray:
-    """Train shadow ``number`` and score the targets: (signals, rows)."""
-    import torch
-
-    from synth.tabular.generator import TableGenerator
-
-    torch.set_num_threads(1)
-    inside = design.inside[number][design.owners]
-    frame = design.frame[inside].reset_index(drop=True)
-    model = TableGenerator.fit(
-        frame, design.schema, design.constraints, training=design.training, seed=derive(design.seed, "shadow", number),
-        entities=design.owners[inside], target=design.target, conditions=design.conditions, k=design.k)
-    synthetic = model.sample(int(design.inside[0].sum()), seed=derive(design.seed, "shadow rows", number))
-    return signals(design, synthetic, model.log_likelihood)
+    """Scores of one shadow, (signals, rows)."""
+    return design.score(number)
 
 
 def work(folder: Path, number: int) -> None:
@@ -135,7 +155,7 @@ def in_processes(design: Design, scratch: Path, seconds: float) -> np.ndarray:
     while done < len(design.inside) and (folder / f"{done}.npy").exists():
         done += 1
     done -= done % 2
-    shape = (0, len(SIGNALS), len(design.rows))
+    shape = (0, len(design.SIGNALS), len(design.rows))
     return np.stack([np.load(folder / f"{n}.npy") for n in range(done)]) if done else np.zeros(shape)
 
 

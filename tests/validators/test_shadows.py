@@ -14,7 +14,8 @@ from synth.workspace import Workspace, scratch
 from tests.validators import populations
 from validators import gates, leakage, shadowing
 from validators.finding import Verdict
-from validators.shadows import FEWEST, epsilon, judged, likelihood_ratio, pooled, shadows
+from validators.shadow_ratios import FEWEST, epsilon, likelihood_ratio
+from validators.shadows import judged, pooled, shadows
 
 
 @pytest.fixture(scope="module")
