@@ -94,14 +94,14 @@ def too_few(done: int, limit: float) -> Finding | None:
 
 
 def untestable(evidence: Any, people: int, least: int, who: str) -> Finding | None:
-    """Why shadow models cannot be asked for a run with ``people`` of ``who`` at least in each part; None: they can."""
+    """Why shadow models say nothing of a run with ``people`` where ``least`` are needed (``who``); None: they do."""
     why = ""
     if evidence.contract.budget is not None:
         why = "a differential-privacy budget bounds every membership attack; see the audit"
     elif evidence.scratch is None or evidence.sample_again is None:
         why = "there is no model of this run, or no private folder, to compare with shadow models"
     elif people < least:
-        why = f"it takes {least:,} {who} of each part"
+        why = f"it takes {least:,} {who}"
     if not why:
         return None
     return Finding(id=IDENTITY, title=TITLE, verdict=Verdict.INFO, value=None, method=f"not tested: {why}",

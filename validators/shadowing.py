@@ -107,6 +107,14 @@ def halves(count: int, people: int, rng: np.random.Generator) -> np.ndarray:
     return inside
 
 
+def alike(signals: np.ndarray) -> np.ndarray:
+    """Signals (signals, records) of a model as they differ from record to record: mean 0, and of the last one,
+    whose scale is a model's own, deviation 1."""
+    centred = signals - signals.mean(axis=1, keepdims=True)
+    centred[-1] /= max(float(centred[-1].std()), 1e-9)
+    return centred
+
+
 def one(design: Design, number: int) -> np.ndarray:
     """Scores of one shadow, (signals, rows)."""
     return design.score(number)

@@ -72,7 +72,7 @@ class TableDesign(Design):
 def shadows(evidence: TableEvidence, limit: float, least: int, *, count: int | None = None,
             seconds: float | None = None) -> list[Finding]:
     """Two findings: what the synthetic table tells (judged), and what the model's likelihood would (information)."""
-    silent = shadow_ratios.untestable(evidence, st.fewest(evidence), least, "people")
+    silent = shadow_ratios.untestable(evidence, st.fewest(evidence), least, "people of each part")
     if silent is not None:
         return [silent]
     assert evidence.scratch is not None

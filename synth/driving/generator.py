@@ -51,10 +51,10 @@ class SceneGenerator:
 
     @classmethod
     def fit(cls, scenes: Scenes, schema: TableSchema, contract: Contract, *, seed: int, device: str,
-            progress: Progress, checkpoints: Path) -> SceneGenerator:
+            progress: Progress, checkpoints: Path | None = None) -> SceneGenerator:
         """Train on the train part: the listing's table under the contract's constraints, headers, then the drivers.
 
-        ``schema`` describes ``scenes.table``; ``checkpoints`` is a folder that outlives an interruption.
+        ``schema`` describes ``scenes.table``; ``checkpoints`` is a folder that outlives an interruption, if it shall.
         """
         from synth.driving import recipes
         from synth.driving.headers import HeaderModel
@@ -64,7 +64,8 @@ class SceneGenerator:
 
         if not len(scenes):
             raise UserError("there is nothing to train on: the training part has no scene")
-        checkpoints.mkdir(parents=True, exist_ok=True)
+        if checkpoints is not None:
+            checkpoints.mkdir(parents=True, exist_ok=True)
         base = recipes.named(contract.training)
         effort = contract.training.effort
         scenes, header = cast(scenes), Header.fit(scenes, schema)
@@ -73,20 +74,21 @@ class SceneGenerator:
             scenes.table[schema.names].reset_index(drop=True), schema, contract.constraints,
             seed=derive(seed, "listing"), device=device, progress=progress,
             training=recipes.of_listing(base, scenes=len(scenes), effort=effort),
-            checkpoint=checkpoints / "listing", entities=scenes.entities, conditions=tuple(first), k=contract.k)
+            checkpoint=checkpoints / "listing" if checkpoints else None, entities=scenes.entities,
+            conditions=tuple(first), k=contract.k)
         conditioning = Conditioning.fit(scenes.table, schema, schema.names)
         friction = tuple((str(name), float(mu)) for name, mu in
                          (contract.traffic.friction if contract.traffic is not None else ()))
         asked, classes = conditioning.encode(scenes.table), _classes(scenes.table)
         headers = HeaderModel.fit(scenes, header, asked, classes, recipes.of_headers(
             base, scenes=len(scenes), effort=effort), seed=derive(seed, "header"), device=device, progress=progress,
-            checkpoint=checkpoints / "header", k=contract.k)
+            checkpoint=checkpoints / "header" if checkpoints else None, k=contract.k)
         frame = pd.concat([scenes.table[schema.names].reset_index(drop=True), header.describe(scenes)], axis=1)
         plan = _as_recorded(realise(header, frame, friction_of(scenes.table, friction), asked), scenes)
         recipe = recipes.resolve(base, scenes=len(scenes), effort=effort)
         drivers = DriverModel.fit(scenes.states, plan, classes, scenes.entities, scenes.shape, recipe,
                                   seed=derive(seed, "drivers"), device=device, progress=progress,
-                                  checkpoint=checkpoints / "drivers")
+                                  checkpoint=checkpoints / "drivers" if checkpoints else None)
         channels, gained = Residual.fit(scenes, k=contract.k, seed=derive(seed, "telemetry"))
         if gained:
             drivers.history["telemetry"] = gained

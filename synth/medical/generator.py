@@ -37,23 +37,24 @@ class ImageGenerator:
 
     @classmethod
     def fit(cls, images: Images, schema: TableSchema, contract: Contract, intensity: Intensity,
-            spacing: tuple[float, ...] | None, *, seed: int, device: str, progress: Progress, checkpoints: Path,
-            grids: Path) -> ImageGenerator:
-        """Train both on the train part. ``checkpoints`` is a folder that outlives an interruption."""
+            spacing: tuple[float, ...] | None, *, seed: int, device: str, progress: Progress,
+            checkpoints: Path | None = None, grids: Path | None = None) -> ImageGenerator:
+        """Train both on the train part. ``checkpoints`` is a folder that outlives an interruption, if it shall."""
         from synth.contract.model import Training
         from synth.medical.model import ImageModel
         from synth.tabular.generator import TableGenerator
 
         assert contract.pixels is not None
-        checkpoints.mkdir(exist_ok=True)
+        if checkpoints is not None:
+            checkpoints.mkdir(exist_ok=True)
         listing = TableGenerator.fit(
             images.table, schema, contract.constraints, training=Training(), seed=derive(seed, "listing"),
-            device=device, progress=progress, checkpoint=checkpoints / "listing", entities=images.entities,
-            target=contract.target, conditions=contract.conditions, k=contract.k)
+            device=device, progress=progress, checkpoint=checkpoints / "listing" if checkpoints else None,
+            entities=images.entities, target=contract.target, conditions=contract.conditions, k=contract.k)
         model = ImageModel.fit(
             images, schema, pixels=contract.pixels, conditions=conditioning(contract, schema), target=contract.target,
             training=contract.training, seed=derive(seed, "images"), device=device, progress=progress,
-            checkpoint=checkpoints / "images", grids=grids)
+            checkpoint=checkpoints / "images" if checkpoints else None, grids=grids)
         return cls(listing, model, intensity, spacing)
 
     def draw(self, rows: int, *, seed: int, where: Sequence[str] = (), balance: str | None = None,

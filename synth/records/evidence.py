@@ -49,6 +49,7 @@ class RecordsEvidence(Generic[R]):
     shards: Path | None = None  # the generate stage's folder of files to publish; None: there are none to read back
     critic: Callable[[R], NDArray[np.float64]] | None = None  # a private model's score of each record
     sample_again: Callable[[int, int], R] | None = None  # (records, seed) -> fresh ones from the released model
+    scratch: Path | None = None  # a private folder for what attacks have to keep while they run
     totals: Mapping[str, int] = field(default_factory=dict)  # PARTS and "synthetic", before sampling
 
     def part(self, name: str) -> R:

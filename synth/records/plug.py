@@ -16,6 +16,7 @@ from synth.contract import Contract
 from synth.errors import UserError
 from synth.progress import Progress, Silent
 from synth.seeds import derive
+from synth.workspace import scratch
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -191,8 +192,8 @@ class RecordsPlug(ABC):
                                 derive(seed, "sample", SYNTHETIC))
         model = Released(self, fitted / "model")
         return {"contract": contract, "schema": stored.schema, "synthetic": synthetic.take(drawn), "seed": seed,
-                "shards": generated / "data", "critic": model.scores, "sample_again": model.draw, "totals": totals,
-                **parts}
+                "shards": generated / "data", "critic": model.scores, "sample_again": model.draw,
+                "scratch": scratch(generated, "judge"), "totals": totals, **parts}
 
     def check_output(self, contract: Contract, out: Path) -> None:
         """A folder that is not there yet, or is empty, in a folder that is."""

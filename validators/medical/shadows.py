@@ -1,0 +1,143 @@
+"""Shadow models of images (:mod:`validators.shadow_ratios` says what they are): patients, trainings, signals."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from typing import ClassVar
+
+import numpy as np
+import pandas as pd
+
+from synth.contract import Contract
+from synth.contract.model import Training
+from synth.medical.evidence import ImageEvidence, Images
+from synth.medical.intensity import Intensity
+from synth.medical.reread import joined
+from synth.seeds import derive, generator
+from synth.tabular.schema import TableSchema
+from validators import shadow_ratios
+from validators import statistics as st
+from validators.diversity import neighbour_distances
+from validators.finding import Finding
+from validators.medical.contrastive import Contrastive
+from validators.medical.correlation import shrink, unit
+from validators.shadow_ratios import TARGETS, Words
+from validators.shadowing import EFFORT, SECONDS, SHADOWS, Design, Pool, alike, choose, halves, in_processes, isolated
+
+POOL = 2_000  # patients of train in the pool, and as many untouched ones
+DRAWN = 3_000  # synthetic images looked at, at most
+SIDE = {2: 16, 3: 8}  # images are shrunk to this where pixels are compared
+ISOLATION = 5  # neighbours
+NEIGHBOURS = 10  # of a local count
+WORDS = Words(people="patients", around="what synthetic images lie around theirs", private="the private critic")
+
+
+@dataclass(frozen=True, kw_only=True)
+class ImageDesign(Design):
+    """Shadows of the contract's recipe for images and their listing."""
+
+    SIGNALS: ClassVar[tuple[str, ...]] = ("closest image, encoder", "local count, encoder", "closest image, pixels",
+                                          "local count, pixels", "critic")
+
+    images: Images  # the pool
+    encoder: Contrastive  # the gate's, which has seen train and untouched images alike
+    schema: TableSchema
+    contract: Contract  # with the training of a shadow
+    intensity: Intensity
+    draws: int  # synthetic images of every model, because nearness depends on their number
+
+    @property
+    def name(self) -> str:
+        """See :class:`~validators.shadowing.Design`."""
+        digest = hashlib.sha256(repr((self.seed, self.contract, self.schema, self.intensity, self.draws)).encode())
+        table = pd.util.hash_pandas_object(self.images.table, index=False).to_numpy()
+        weights = [value.numpy() for value in self.encoder.network.state_dict().values()]
+        masks = [] if self.images.masks is None else [self.images.masks]
+        for part in (table, self.images.pixels, *masks, self.owners, self.inside, self.rows, *weights):
+            digest.update(np.ascontiguousarray(part).tobytes())
+        return digest.hexdigest()[:16]
+
+    def score(self, number: int) -> np.ndarray:
+        """See :class:`~validators.shadowing.Design`."""
+        import torch
+
+        from synth.medical.generator import ImageGenerator
+        from synth.progress import Silent
+
+        torch.set_num_threads(1)
+        inside = self.inside[number][self.owners]
+        model = ImageGenerator.fit(
+            replace(self.images.take(inside), entities=self.owners[inside]), self.schema, self.contract, self.intensity,
+            None, seed=derive(self.seed, "shadow", number), device="cpu", progress=Silent())
+        synthetic = model.draw(self.draws, seed=derive(self.seed, "shadow images", number))
+        return signals(self, synthetic, model.model.critic_scores)
+
+
+def shadows(evidence: ImageEvidence, encoder: Contrastive, limit: float, least: int, *, count: int | None = None,
+            seconds: float | None = None) -> list[Finding]:
+    """Two findings: what the synthetic images tell (judged), and what the private critic would (information)."""
+    fewest = min(len(np.unique(part.entities)) for part in (evidence.train, evidence.holdout, evidence.reference))
+    silent = shadow_ratios.untestable(evidence, fewest, least, "patients of each part")
+    if silent is not None:
+        return [silent]
+    assert evidence.scratch is not None
+    pool = pooled(evidence, encoder, count or SHADOWS)
+    return judged(evidence, pool, in_processes(pool.design, evidence.scratch, SECONDS if seconds is None else seconds),
+                  limit)
+
+
+def pooled(evidence: ImageEvidence, encoder: Contrastive, count: int) -> Pool[ImageDesign]:
+    """The pool of patients, the most isolated of them as targets, and who trains which of ``count`` shadows."""
+    rng = generator(evidence.seed, "shadows", "pool")
+    untouched = joined([evidence.holdout, evidence.reference])
+    chosen = choose(evidence.train.entities,
+                    np.concatenate([evidence.holdout.entities, evidence.reference.entities]), POOL, rng)
+    images = joined([evidence.train.take(chosen.train), untouched.take(chosen.untouched)])
+    points = encoder.vectors(images.pixels)
+    targets = isolated(neighbour_distances(points, points, ISOLATION, skip_self=True)[:, -1], chosen.owners, TARGETS)
+    learnt = min(evidence.total("train"), evidence.contract.training.max_rows)
+    return Pool(ImageDesign(
+        owners=chosen.owners, inside=halves(count, 2 * chosen.most, rng),
+        rows=np.flatnonzero(np.isin(chosen.owners, targets)), seed=evidence.seed, images=images, encoder=encoder,
+        schema=evidence.schema, intensity=evidence.intensity, draws=min(len(evidence.synthetic), DRAWN),
+        contract=replace(evidence.contract, training=shorter(evidence.contract.training, len(images) / 2 / learnt)),
+    ), targets < chosen.most)
+
+
+def shorter(training: Training, share: float) -> Training:
+    """The training of a shadow on ``share`` of as many images: half as many looks at each, or half of the seconds."""
+    less = EFFORT * min(share, 1.0)
+    options = tuple((name, float(value) * less if name == "seconds" else value) for name, value in training.options)
+    return replace(training, effort=min(training.effort, 1.0) * less, options=options)
+
+
+def judged(evidence: ImageEvidence, pool: Pool[ImageDesign], scores: np.ndarray, limit: float) -> list[Finding]:
+    """Findings from scores (shadows done, signals, images of targets)."""
+    few = shadow_ratios.too_few(len(scores), limit)
+    if few is not None:
+        return [few]
+    real = signals(pool.design, evidence.synthetic, evidence.critic)
+    return shadow_ratios.verdict(pool.design, pool.members, scores, real, limit, pool.design.contract.training, WORDS)
+
+
+def signals(design: ImageDesign, synthetic: Images, critic: Callable[[Images], np.ndarray] | None) -> np.ndarray:
+    """What synthetic images and a critic say of the scored images: (signals, images), NaN without critic.
+
+    All relative to their mean, as models differ in how near they come to anybody, and critics in their scale.
+    """
+    records = design.images.take(design.rows)
+    rng = generator(design.seed, "shadows", "synthetic")
+    drawn = synthetic.take(st.choose(np.arange(len(synthetic)), design.draws, rng))
+    found = []
+    for view in (design.encoder.vectors, small):
+        logs = np.log(neighbour_distances(view(drawn.pixels), view(records.pixels), NEIGHBOURS) + 1e-3)
+        found += [-logs[:, 0], -logs.mean(axis=1)]
+    found.append(np.full(len(records), np.nan) if critic is None else critic(records))
+    return alike(np.stack(found))
+
+
+def small(pixels: np.ndarray) -> np.ndarray:
+    """Small versions as unit vectors, float32 [n, d]: what is lighter, darker or noisier throughout is the same."""
+    return unit(shrink(pixels, SIDE[pixels.ndim - 2]).reshape(len(pixels), -1))
