@@ -162,10 +162,10 @@ def copies(evidence: TableEvidence, significance: float, exact_margin: float, ne
                       {p: e[keyed[p][1]] for p, e in entities.items() if p in keyed}, seed=evidence.seed)
         enough = everybody.synthetic_rows >= SYNTHETIC_MINIMUM and everybody.fresh_rows >= REAL_MINIMUM
         name, title = f"{identity}.{kind}", f"{kind.capitalize()} copies of single training rows"
-        findings += [_finding(name, title, everybody, significance / 2, (least_margin, margin), method, enough),
-                     _finding(f"{name}.rare", f"{title} that are rare", few, significance / 2, (least_margin, margin),
-                              f"{method}; rows that a leak-free table hits with a chance below {CHANCE:g} by a tree of "
-                              "columns (Chow and Liu) fitted on untouched rows", enough)]
+        findings += [judged(name, title, everybody, significance / 2, (least_margin, margin), method, enough),
+                     judged(f"{name}.rare", f"{title} that are rare", few, significance / 2, (least_margin, margin),
+                            f"{method}; rows that a leak-free table hits with a chance below {CHANCE:g} by a tree of "
+                            "columns (Chow and Liu) fitted on untouched rows", enough)]
     return findings
 
 
@@ -178,8 +178,10 @@ def _keyed(batches: Iterator[pd.DataFrame], key: Callable[[pd.DataFrame], np.nda
     return np.concatenate([h for h, _ in found]), np.concatenate([r for _, r in found])
 
 
-def _finding(identity: str, title: str, hits: Hits, significance: float, margins: tuple[float, float], method: str,
-             enough: bool) -> Finding:
+def judged(identity: str, title: str, hits: Hits, significance: float, margins: tuple[float, float], method: str,
+           enough: bool) -> Finding:
+    """Single rows hit, of train against holdout: fails where significant and above the margin (the larger one only as
+    far as chance makes copies at all)."""
     p, rate, floor = hits.p_value(), hits.rate, hits.floor
     error = np.sqrt(rate * (1 - rate) / max(hits.train_singles, 1) + floor * (1 - floor) / max(hits.holdout_singles, 1))
     step = st.quantile(st.LEVEL) * float(error)
