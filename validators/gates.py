@@ -14,7 +14,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from synth.contract import Attacks, Contract
+from synth.contract import Contract
 from synth.errors import InternalError, UserError
 from synth.progress import Progress, Silent
 from validators import releases, waivers
@@ -65,7 +65,6 @@ GATES: dict[str, tuple[Gate, ...]] = {
 }
 
 
-HARDER = frozenset({"tabular"})  # domains whose leakage gate has more than the quick attacks
 PANELS = {"driving": "validators.driving.leakage.PANEL",
           "medical": "validators.medical.leakage.PANEL",
           "tabular": "validators.leakage.PANEL"}
@@ -113,14 +112,10 @@ def plan(contract: Contract) -> dict[str, Any]:
 def check_limits(contract: Contract) -> list[UserError]:
     """What the gates cannot take of a contract, each with its line.
 
-    Attacks that the domain does not have; limits that name no gate, no limit of it, or lie outside its range; waivers
-    that expired or that nobody can give.
+    Limits that name no gate, no limit of it, or lie outside its range; waivers that expired or that nobody can give.
     """
     panel = {gate.name: gate for gate in gates(contract.domain)}
     problems = waivers.check(contract, panel)
-    if contract.attacks is not Attacks.QUICK and contract.domain not in HARDER:
-        problems.append(UserError(f"domain {contract.domain!r} has quick attacks only", where=str(contract.path),
-                                  todo=f"remove 'synthesis.attacks' (domains with more: {', '.join(sorted(HARDER))})"))
     for limit in contract.limits:
         where = f"{contract.path}:{limit.line}" if limit.line else str(contract.path)
         if limit.gate not in panel:

@@ -12,7 +12,7 @@ from synth.contract import Attacks, Training
 from synth.errors import InternalError
 from synth.workspace import Workspace, scratch
 from tests.validators import populations
-from validators import gates, leakage, shadowing
+from validators import leakage, shadowing
 from validators.finding import Verdict
 from validators.shadow_ratios import FEWEST, epsilon, likelihood_ratio
 from validators.shadows import judged, pooled, shadows
@@ -112,12 +112,6 @@ def test_the_release_profile_asks_for_shadows_and_the_quick_one_names_them_as_un
     quick = replace(evidence, contract=replace(evidence.contract, attacks=Attacks.QUICK))
     assert leakage.SHADOWLESS in leakage.not_tested(quick)
     assert leakage.SHADOWLESS not in leakage.not_tested(evidence)
-
-
-def test_a_domain_without_harder_attacks_refuses_them():
-    terms = populations.contract(domain="medical", attacks=Attacks.RELEASE)
-    assert any("quick attacks only" in p.what for p in gates.check_limits(terms))
-    assert gates.check_limits(populations.contract(attacks=Attacks.RELEASE)) == []
 
 
 def test_what_shadows_left_survives_an_interruption_and_not_the_judgement(tmp_path):

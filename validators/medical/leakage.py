@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
+from synth.contract import Attacks
 from synth.medical.evidence import ImageEvidence
 from synth.tabular.evidence import PARTS
 from validators.attacks import ATTACKS
@@ -23,14 +24,16 @@ from validators.medical.audit import audited
 from validators.medical.contrastive import Contrastive
 from validators.medical.correlation import Correlation
 from validators.medical.membership import IMAGES, membership
+from validators.medical.shadows import shadows
+from validators.shadow_ratios import ASKED, SHADOWLESS
 
 TITLE = "Leakage"
 QUESTION = "Can anybody learn from the synthetic images whose images the generator was trained on?"
 PANEL = ("attribute inference, listing", "closest image, pixels", "closest image, pixels, calibrated",
-         "copies by correlation", "copies by encoder", "critic", *(f"{name}, encoder" for name in ATTACKS))
+         "copies by correlation", "copies by encoder", "critic", ASKED, *(f"{name}, encoder" for name in ATTACKS))
 NOT_TESTED = (
-    "attacks outside this panel, among them shadow models (many trainings) and re-identification networks trained on "
-    "outside archives: a pass means that no leakage was found by these attacks at this power, not that there is none",
+    "attacks outside this panel, among them re-identification networks trained on outside archives: a pass means that "
+    "no leakage was found by these attacks at this power, not that there is none",
     "copies disguised by more than shifts, noise, mirroring and re-windowing: large turns, warps, a copied organ in "
     "another body",
     "sensitive attributes guessed from pixels; the listing's columns alone are attacked",
@@ -52,6 +55,7 @@ class Limits:
       because archives have hundreds of patients, not thousands: a leak-free set of 120 untouched patients is bounded
       by .58, a memorised one reaches .80.
     * critic .75: the same AUC for an attacker who stole the critic, which is never published.
+    * shadow_auc .70: by shadow models on the patients most at risk (``synthesis.attacks: release`` only).
     * inference .08: advantage on a sensitive column of the listing, train over holdout, upper bound (a leak-free set of
       400 untouched patients is bounded by .04, copied listings reach .08 to .23).
     * minimum_patients, minimum_images: patients of each part and synthetic images below which nothing is said.
@@ -64,6 +68,7 @@ class Limits:
     auc: float = field(default=0.60, metadata={"direction": "at most", "range": (0.5, 1)})
     tpr: float = field(default=0.10, metadata={"direction": "at most", "range": (0.01, 1)})
     critic: float = field(default=0.75, metadata={"direction": "at most", "range": (0.5, 1)})
+    shadow_auc: float = field(default=0.70, metadata={"direction": "at most", "range": (0.5, 1)})
     inference: float = field(default=0.08, metadata={"direction": "at most", "range": (0, 1)})
     minimum_patients: float = field(default=50, metadata={"direction": "at least", "range": (10, 1e9)})
     minimum_images: float = field(default=300, metadata={"direction": "at least", "range": (50, 1e9)})
@@ -76,7 +81,7 @@ def run(evidence: ImageEvidence, limits: Limits) -> GateResult:
     patients = int(limits.minimum_patients)
     least = min(len(np.unique(evidence.part(p).entities)) for p in PARTS)
     if least < patients or len(evidence.synthetic) < limits.minimum_images:
-        return _result((_too_few(limits, least),), NOT_TESTED, start)
+        return _result((_too_few(limits, least),), not_tested(evidence), start)
     dealt = copying.pieces(evidence)
     encoder = Contrastive.fit(np.concatenate(dealt.pixels), seed=evidence.seed)
     findings = copying.copies(evidence, dealt, (encoder, Correlation()), excess=limits.copies,
@@ -84,9 +89,16 @@ def run(evidence: ImageEvidence, limits: Limits) -> GateResult:
                               images=int(limits.minimum_images))
     findings += membership(evidence, encoder, auc=limits.auc, tpr=limits.tpr, critic=limits.critic, patients=patients)
     findings += audited(evidence)
+    if evidence.contract.attacks is Attacks.RELEASE:
+        findings += shadows(evidence, encoder, limits.shadow_auc, patients)
     listing = evidence.listing()
     findings += attribute_inference((listing, swapped(listing)), limits.inference, int(limits.minimum_rows))
-    return _result(tuple(findings), (*NOT_TESTED, *_unseen(evidence, dealt)), start)
+    return _result(tuple(findings), (*not_tested(evidence), *_unseen(evidence, dealt)), start)
+
+
+def not_tested(evidence: ImageEvidence) -> tuple[str, ...]:
+    """What the gate is blind to, by how hard the contract has it attack."""
+    return NOT_TESTED if evidence.contract.attacks is Attacks.RELEASE else (*NOT_TESTED, SHADOWLESS)
 
 
 def _result(findings: tuple[Finding, ...], blind: tuple[str, ...], start: float) -> GateResult:

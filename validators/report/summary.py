@@ -69,7 +69,7 @@ WHO: tuple[tuple[str, str, Said], ...] = (
     ("membership.auc", "holds somebody's whole record and asks whether they were in the training data", _auc),
     ("membership.tpr", "accuses only those of whom they are nearly sure", _tpr),
     ("isolated.auc", "goes for people who are unlike all others", _auc),
-    ("shadow.auc", "trains many models of the same kind and goes for the people most at risk", _auc),
+    ("shadows", "trains many models of the same kind and goes for the people most at risk", _auc),
     ("inference", "knows somebody's whole record but one sensitive value", _advantage),
     ("criteria.singling_out", "wants a description that fits exactly one person", _residual),
     ("criteria.linkability", "holds two files with different columns of the same people and joins them", _residual),
