@@ -30,6 +30,7 @@ from validators.membership import Half, Scores, attacked, by_person, halves, sto
 from validators.nearness import nearness
 from validators.rarity import Rarity
 from validators.reconstruction import Margins, reconstruction
+from validators.shadow_ratios import ASKED, SHADOWLESS
 from validators.shadows import shadows
 from validators.tail import tail
 
@@ -44,7 +45,7 @@ MODEL = "Membership inference with the model's own likelihood"
 SURE = ("closest record, calibrated", "classifier on distances")  # those that see single copies
 PANEL = ("attribute inference", "copies", "copies with one cell altered", "inference from the nearest row",
          "likelihood of the model", "linkability", "nearness", "people whom attacks are surest of",
-         "reconstruction from repeated sampling", "shadow models, if asked for", "singling out", *ATTACKS)
+         "reconstruction from repeated sampling", ASKED, "singling out", *ATTACKS)
 NOT_TESTED = (
     "attacks outside this panel: a pass means that no leakage was found by these attacks at this power, not that there "
     "is none",
@@ -56,7 +57,6 @@ NOT_TESTED = (
     "sensitive values that fewer than 30 untouched rows have",
     "differences between trainings: one model was judged, not the method that made it",
 )
-SHADOWLESS = "shadow models of the people most at risk (many trainings): `synthesis.attacks: release` runs them"
 
 
 @dataclass(frozen=True, kw_only=True)

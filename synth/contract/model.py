@@ -56,7 +56,7 @@ class Attacks(StrEnum):
     """How hard the leakage gate attacks."""
 
     QUICK = "quick"
-    RELEASE = "release"  # shadow models, and a hundred draws from the kept model: minutes to an hour more
+    RELEASE = "release"  # shadow models, of tables a hundred draws from the kept model: up to an hour more
 
 
 class IdentifierPolicy(StrEnum):
