@@ -28,6 +28,7 @@ def gate(identity: str, name: str = "leakage", **fields: object) -> dict:
     ("leakage.membership.tpr", {"value": 0.019, "high": 0.059}, "they find 1.9 of 100 who were in the training data, "
                                                                 "at most 5.9; without the release they find 1"),
     ("leakage.copies.exact.rare", {"value": 0.0, "high": 0.002}, "they find 0 in the release, at most 0.2"),
+    ("leakage.shadows", {"value": 0.58, "high": 0.66}, "58 times in 100, at most 66; a coin does so 50 times"),
     ("leakage.inference", {"value": 0.01, "high": 0.03}, "the sensitive value of 1 more people in 100, at most 3"),
     ("leakage.criteria.linkability", {"value": 0.05, "high": 0.1}, "5 are right about people in the training data"),
     ("leakage.membership", {"value": None, "power": "nothing below 300 rows"}, "Nothing can be said: nothing below"),
