@@ -38,24 +38,30 @@ from tests.records.stages import ingested
 BOUNDS = {"lanes": (1, 12), "density": (0, 150), "speed": (0, 60), "min_ttc": (0, 10), "max_drac": (0, 20),
           "min_pet": (0, 10)}
 BUDGET = {"epsilon": 20, "delta": 1e-4, "unit": "row"}
+LITTLE = {"recipe": "driving/likelihood", "options": {**dict(OPTIONS), "control.steps": 2, "control.batch": 4}}
 
 
-def agreed(folder: Path, *, budget: Any = None, values: bool = True) -> Any:
-    said = document(str(folder / "states.parquet"), traffic={
-        "vehicles": 2, "laneWidth": 3.5, "friction": {"dry": 0.9, "wet": 0.6}})
+def declare(said: dict[str, Any]) -> None:
+    """Write what a budget does not let a run read off the recordings into the columns that ingest makes."""
     for column in said["schema"][0]["properties"]:
         if column["name"] in BOUNDS:
             low, high = BOUNDS[column["name"]]
             column["logicalTypeOptions"] = {"minimum": low, "maximum": high}
             column["customProperties"] = [{"property": "synthesis.decimals", "value": 1 if low < high - 11 else 2}]
-        if column["name"] == "weather" and values:
-            column["customProperties"].append({"property": "synthesis.values", "value": ["dry", "wet"]})
         if column["name"] == MANOEUVRE:
             column["customProperties"].append({"property": "synthesis.values", "value": sorted(MANOEUVRES)})
+
+
+def agreed(folder: Path, *, budget: Any = None, values: bool = True) -> Any:
+    said = document(str(folder / "states.parquet"), traffic={
+        "vehicles": 2, "laneWidth": 3.5, "friction": {"dry": 0.9, "wet": 0.6}})
+    declare(said)
+    for column in said["schema"][0]["properties"]:
+        if column["name"] == "weather" and values:
+            column["customProperties"].append({"property": "synthesis.values", "value": ["dry", "wet"]})
     said["customProperties"] += [
         {"property": "synthesis.budget", "value": budget or BUDGET},
-        {"property": "synthesis.training", "value": {"recipe": "driving/likelihood", "options": {
-            **dict(OPTIONS), "control.steps": 2, "control.batch": 4}}}]
+        {"property": "synthesis.training", "value": LITTLE}]
     return loads(yaml.safe_dump(said), folder / "road.yaml")
 
 

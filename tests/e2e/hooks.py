@@ -24,7 +24,11 @@ MIDDLE = {
 
 def _before(stage: str, what: Callable[[], Any]) -> None:
     """Do ``what`` when the stage comes to its middle (in ``fit`` the second time: there is a checkpoint then)."""
-    module, _, path = MIDDLE[stage][0], ".", MIDDLE[stage][1]
+    _in_the_middle(*MIDDLE[stage], 2 if stage == "fit" else 0, what)
+
+
+def _in_the_middle(module: str, path: str, time: int, what: Callable[[], Any]) -> None:
+    """Do ``what`` before a function is called for the ``time``-th time (0: every time)."""
     owner: Any = import_module(module)
     *parents, name = path.split(".")
     for parent in parents:
@@ -33,7 +37,7 @@ def _before(stage: str, what: Callable[[], Any]) -> None:
 
     def replacement(*given: Any, **named: Any) -> Any:
         calls.append(1)
-        if stage != "fit" or len(calls) == 2:
+        if not time or len(calls) == time:
             what()
         return real(*given, **named)
 
@@ -52,15 +56,27 @@ def contract_alone(domain: str) -> None:
     gates.GATES[domain] = gates.GATES[domain][:1]
 
 
+# In the middle of a measurement: the arrays that noise is put on, their number so far -> whether to stop here.
+MEASURING: dict[str, Callable[[Any, int], bool]] = {
+    "medical": lambda values, count: getattr(values, "ndim", 1) == 2,  # the sum of features; counts have one dimension
+    "driving": lambda values, count: count == 60,  # some marginals are measured
+}
+LEARNING = {  # the generator learns from what was measured
+    "medical": ("synth.medical.private.road", "match", 1),
+    "driving": ("synth.gan.trainer", "Trainer._finish", 3),  # of the listing's table, the headers or the drivers
+}
+
+
 def kill_measuring(domain: str) -> None:
-    """``kill -9`` after a domain's listing was measured with noise, and before its images are."""
+    """``kill -9`` after some of a domain's measurements with noise, and before the others."""
     from synth.gan.private import noise
 
-    contract_alone(domain)
-    exact = noise.noisy
+    quick_measuring(domain)
+    exact, count = noise.noisy, []
 
     def noisy(values: Any, scale: float) -> Any:
-        if getattr(values, "ndim", 1) == 2:  # the sum of features; counts are in one dimension
+        count.append(1)
+        if MEASURING[domain](values, len(count)):
             os.kill(os.getpid(), signal.SIGKILL)
         return exact(values, scale)
 
@@ -68,11 +84,24 @@ def kill_measuring(domain: str) -> None:
 
 
 def kill_training(domain: str) -> None:
-    """``kill -9`` after everything was measured, while the generator of images learns from it."""
-    from synth.medical.private import road
+    """``kill -9`` after everything was measured, while the generator learns from it."""
+    quick_measuring(domain)
+    module, path, time = LEARNING[domain]
+    _in_the_middle(module, path, time, lambda: os.kill(os.getpid(), signal.SIGKILL))
 
+
+def quick_measuring(domain: str) -> None:
+    """The contract gate alone, and of scenes, whose rows are wide, one round of measuring and little inference."""
     contract_alone(domain)
-    road.match = lambda *_: os.kill(os.getpid(), signal.SIGKILL)  # type: ignore[assignment]
+    if domain == "driving":
+        from functools import partial
+
+        from synth.driving.private import measure
+        from synth.tabular.private import measure as marginals
+
+        whole = marginals.fit
+        measure.measure = partial(measure.measure, shares=marginals.Shares(rounds=(1.0,)))  # type: ignore[assignment]
+        marginals.fit = lambda *args, **options: whole(*args, **{**options, "steps": 40})  # type: ignore[assignment]
 
 
 def interrupt(stage: str) -> None:

@@ -73,15 +73,13 @@ def together(folder: Path, name: str, earlier: str) -> None:
 
 
 def nothing_came_along(walked: Walked, secrets: list[bytes], data: Path, *, files: int) -> None:
-    """``secrets`` are in ``data`` and, besides the source and the private half, in none of at least ``files`` files."""
+    """``secrets`` are in ``data`` and, besides the source and private halves, in none of at least ``files`` files."""
     assert Scanner(secrets).folder(data).found, "the scanner finds nothing even where the secrets are"
-    private, source = walked.run.private, walked.folder / "source"
-
-    def skipped(path: Path) -> bool:
-        return private in [path, *path.parents] or source in [path, *path.parents]
-
-    outside = Scanner(secrets).folder(walked.folder, skip=skipped)
-    outside.folder(private / "judge")
+    private = {run.private for run in Workspace(walked.folder / ".synth").runs()}
+    hidden = private | {walked.folder / "source"}
+    outside = Scanner(secrets).folder(walked.folder, skip=lambda path: not hidden.isdisjoint([path, *path.parents]))
+    for folder in private:
+        outside.folder(folder / "judge")
     for number, output in enumerate(walked.outputs):
         outside.bytes((output.out + output.err).encode(), f"output {number}")
     assert outside.files > files and outside.found == {}

@@ -18,7 +18,7 @@ from synth.contract.model import Contract
 from synth.driving.header import Header
 from synth.driving.private.header import public_columns, public_header
 from synth.driving.roles import cast
-from synth.driving.scenes import MANOEUVRE
+from synth.driving.scenes import MANOEUVRE, Scenes
 from synth.driving.stored import StoredScenes
 from synth.gan.private.accounting import Account
 from synth.progress import Progress
@@ -62,7 +62,7 @@ def measured(stored: StoredScenes, contract: Contract, progress: Progress) -> Kn
     return of_scenes(stored.scenes(rows), owners, stored.schema, contract, progress)
 
 
-def of_scenes(scenes: Any, owners: NDArray[np.int64], seen: TableSchema, contract: Contract, progress: Progress
+def of_scenes(scenes: Scenes, owners: NDArray[np.int64], seen: TableSchema, contract: Contract, progress: Progress
               ) -> Known:
     """Measure private scenes; ``owners`` [n] says whose each is, ``seen`` is the private schema of their listing."""
     budget = contract.budget
@@ -70,7 +70,7 @@ def of_scenes(scenes: Any, owners: NDArray[np.int64], seen: TableSchema, contrac
     account = Account(budget.epsilon, budget.delta)
     listing = public_schema(contract, seen)
     header = public_header(contract, listing)
-    frame = pd.concat([scenes.table[listing.names].reset_index(drop=True), header.describe(cast(scenes))], axis=1)
+    frame = described(scenes, listing, header)
     if budget.find:
         part, listing = find.complete(frame[listing.names], owners, listing, seen, find.lacking(contract), contract,
                                       account)
@@ -82,6 +82,11 @@ def of_scenes(scenes: Any, owners: NDArray[np.int64], seen: TableSchema, contrac
     said = {**tables.statement(budget, account), "covers": COVERED, "outside": list(OUTSIDE),
             "sampling": "none: every train scene is measured once"}
     return Known(rows=found, listing=listing, header=header, statement=said)
+
+
+def described(scenes: Scenes, listing: TableSchema, header: Header) -> pd.DataFrame:
+    """The row that is measured of each scene: the listing's columns, then the header's."""
+    return pd.concat([scenes.table[listing.names].reset_index(drop=True), header.describe(cast(scenes))], axis=1)
 
 
 COVERED = "the synthetic scenes and their listing, their number, the model, and whatever else is drawn from it"

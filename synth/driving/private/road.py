@@ -51,6 +51,7 @@ def fit(contract: Contract, ingested: Path, split: Path, out: Path, *, seed: int
     made = SceneGenerator.fit(scenes, known.listing, contract, seed=derive(seed, "model"), device=device,
                               progress=progress, checkpoints=checkpoints)
     made.save(out / "model")
+    write_json(out / tables.STORED, known.to_json())
     history = made.history
     (out / "history.json").write_text(json.dumps(history) + "\n", encoding="utf-8")
     keep_count(out, "scenes", count)
@@ -115,18 +116,17 @@ def relisted(scenes: Scenes, known: Known) -> Scenes:
 
 
 def _measurement(contract: Contract, ingested: Path, split: Path, out: Path, progress: Progress) -> Known:
-    """What an interrupted stage has measured, else a new measurement, stored before it is used.
+    """What an interrupted or finished stage has measured, else a new measurement, stored before it is used.
 
     Measuring again would spend the budget again.
     """
-    place = out / tables.KEPT
-    if place.is_file():
+    if (place := tables.earlier(out)) is not None:
         known = Known.from_json(json.loads(place.read_text(encoding="utf-8")))
-        tables.require_same(known.statement, contract.budget, out.name)
+        tables.require_same(known.statement, contract.budget, place.parent.name)
         return known
     begun = tables.begin(out)
     known = measured(StoredScenes.open(ingested, split), contract, progress)
     known = replace(known, statement=tables.told(known.statement, begun))
-    write_json(place, known.to_json())
-    place.chmod(0o600)
+    write_json(out / tables.KEPT, known.to_json())
+    (out / tables.KEPT).chmod(0o600)
     return known

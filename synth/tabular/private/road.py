@@ -130,17 +130,21 @@ def _measurement(contract: Contract, ingested: Path, split: Path, out: Path, pro
 
     Measuring again would spend the budget again.
     """
-    for place in (out / KEPT, out.with_suffix("") / STORED):
-        if place.is_file():
-            found, said = _read(place)
-            require_same(said, contract.budget, place.parent.name)
-            return found, said
+    if (place := earlier(out)) is not None:
+        found, said = _read(place)
+        require_same(said, contract.budget, place.parent.name)
+        return found, said
     begun = begin(out)
     found, said = measured(StoredTable.open(ingested, split), contract, progress)
     said = told(said, begun)
     write_json(out / KEPT, {"measured": found.to_json(), "statement": said})
     (out / KEPT).chmod(0o600)
     return found, said
+
+
+def earlier(out: Path) -> Path | None:
+    """Where the stage, interrupted in ``out`` or finished before, has kept what it measured, if it has."""
+    return next((p for p in (out / KEPT, out.with_suffix("") / STORED) if p.is_file()), None)
 
 
 def begin(out: Path) -> int:
