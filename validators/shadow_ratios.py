@@ -17,7 +17,7 @@ there are.
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -37,6 +37,7 @@ FEWEST = 8  # shadows; nothing is said with fewer
 FALSE = 0.1  # false positives at which a lower bound of epsilon is read
 SHADOWLESS = "shadow models of the people most at risk (many trainings): `synthesis.attacks: release` runs them"
 ASKED = "shadow models, if asked for"  # of a panel
+Adjust = Callable[[np.ndarray, np.ndarray], np.ndarray]
 
 
 @dataclass(frozen=True)
@@ -49,35 +50,41 @@ class Words:
 
 
 def verdict(design: Design, members: np.ndarray, scores: np.ndarray, real: np.ndarray, limit: float,
-            training: Training, words: Words) -> list[Finding]:
+            training: Training, words: Words, adjust: Adjust | None = None) -> list[Finding]:
     """Findings from scores of shadows (done, signals, rows) and of the released model (signals, rows).
 
     The first is judged: what the released records tell of ``members``, bool (people attacked,), against the others.
-    The second is what the private part of the model would tell, where there is one: information.
+    The second is what the private part of the model would tell, where there is one: information. A person's records
+    are taken together; with ``adjust`` (scores and members by record -> scores) each is attacked by itself, and only
+    the bootstrap goes by person.
     """
     done = len(scores)
-    people = np.unique(design.owners[design.rows], return_inverse=True)[1]
+    targets, people = np.unique(design.owners[design.rows], return_inverse=True)
     share = np.bincount(people)
 
     def by_person(values: np.ndarray) -> np.ndarray:
         return np.stack([np.bincount(people, weights=v) / share for v in values.reshape(-1, len(people))]).reshape(
             *values.shape[:-1], len(share))
 
-    drawn, released = by_person(scores), by_person(real)
-    inside = design.inside[:done, np.unique(design.owners[design.rows])]
+    drawn, released = (scores, real) if adjust else (by_person(scores), by_person(real))
+    whose = people if adjust else np.arange(len(targets))  # person of each score
+    inside, members = design.inside[:done, targets[whose]], members[whose]
     told: dict[str, np.ndarray] = {}
     for number, name in enumerate(design.SIGNALS):
         if np.isfinite(released[number]).all() and np.isfinite(drawn[:, number]).all():
             told[f"LiRA, {name}"] = likelihood_ratio(drawn[:, number], inside, released[number])
             told[f"RMIA, {name}"] = released[number] - drawn[:, number].mean(axis=0)
+    if adjust is not None:
+        told = {name: adjust(s, members) for name, s in told.items()}
     private = {name: s for name, s in told.items() if name.endswith(design.SIGNALS[-1])}
     public = {name: s for name, s in told.items() if name not in private}
     how = (f"{done} of {len(design.inside)} shadow models, of the contract's recipe at effort {training.effort:.2g}, "
-           f"each on half of {design.inside.shape[1]:,} {words.people}; the {len(share):,} most isolated are attacked "
-           "(LiRA, Carlini et al. 2022; RMIA, Zarifzadeh et al. 2024)")
-    found = [_finding(design.seed, members, public, IDENTITY, TITLE, limit, f"{how} by {words.around}")]
+           f"each on half of {design.inside.shape[1]:,} {words.people}; the {len(targets):,} most isolated are "
+           "attacked (LiRA, Carlini et al. 2022; RMIA, Zarifzadeh et al. 2024)")
+    found = [_finding(design.seed, members, whose, public, IDENTITY, TITLE, limit, f"{how} by {words.around}")]
     if private:
-        of_model = _finding(design.seed, members, private, f"{IDENTITY}.model", f"{TITLE} and {words.private}", limit,
+        of_model = _finding(design.seed, members, whose, private, f"{IDENTITY}.model",
+                            f"{TITLE} and {words.private}", limit,
                             f"{how} by {words.private}. Information: the release of the model is not judged")
         found.append(replace(of_model, verdict=Verdict.INFO, limit=None))
     return found
@@ -108,12 +115,12 @@ def untestable(evidence: Any, people: int, least: int, who: str) -> Finding | No
                    remedy="information only")
 
 
-def _finding(seed: int, members: np.ndarray, told: Mapping[str, np.ndarray], identity: str, title: str, limit: float,
-             how: str) -> Finding:
+def _finding(seed: int, members: np.ndarray, whose: np.ndarray, told: Mapping[str, np.ndarray], identity: str,
+             title: str, limit: float, how: str) -> Finding:
     rng = generator(seed, "shadows", "bootstrap", identity)
     scores = np.array(list(told.values()))
-    half = Half(scores[:, members], scores[:, ~members], st.entity_weights(np.arange(members.sum()), st.DRAWS, rng),
-                st.entity_weights(np.arange((~members).sum()), st.DRAWS, rng), tuple(told))
+    half = Half(scores[:, members], scores[:, ~members], st.entity_weights(whose[members], st.DRAWS, rng),
+                st.entity_weights(whose[~members], st.DRAWS, rng), tuple(told))
     found = worst_attack([half], "auc", identity, title, limit)
     worst = scores[list(told).index(str(found.detail["worst"]))] if "worst" in found.detail else scores[0]
     bound = epsilon(worst[members], worst[~members])

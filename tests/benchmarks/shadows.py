@@ -29,7 +29,7 @@ if str(ROOT) not in sys.path:
 from synth.contract.model import Training  # noqa: E402
 from synth.progress import Silent  # noqa: E402
 from synth.seeds import generator  # noqa: E402
-from validators import shadow_ratios, shadowing  # noqa: E402
+from validators import shadowing  # noqa: E402
 from validators.finding import Finding  # noqa: E402
 
 INNOCENT = 20  # fresh sets
@@ -130,9 +130,8 @@ def attacked(side: Any, scores: np.ndarray) -> Iterator[tuple[float, float]]:
     who = np.unique(design.owners[design.rows])
     for number in range(len(scores)):
         others = np.flatnonzero(np.arange(len(scores)) // 2 != number // 2)
-        part = replace(design, inside=design.inside[others])
-        found = shadow_ratios.verdict(part, design.inside[number][who], scores[others], scores[number], 0.6,
-                                      design.contract.training, side.shadows.WORDS)[0]
+        part = shadowing.Pool(replace(design, inside=design.inside[others]), design.inside[number][who])
+        found = side.shadows.verdict(part, scores[others], scores[number], 0.6)[0]
         yield float(found.value or 0), float(found.high or 0)
 
 

@@ -20,19 +20,24 @@ from validators.diversity import neighbour_distances
 from validators.driving.aligned import KNOWN, match
 from validators.driving.arms import thinned, untouched
 from validators.driving.fidelity import summed
+from validators.driving.membership import beyond_conditions
 from validators.driving.summaries import Axes
 from validators.finding import Finding
+from validators.membership import Side
 from validators.shadow_ratios import TARGETS, Words
 from validators.shadowing import EFFORT, SECONDS, SHADOWS, Design, Pool, alike, choose, halves, in_processes, isolated
 
 POOL = 2_000  # entities of train in the pool, and as many untouched ones
 DRAWN = 2_000  # synthetic scenes looked at, at most
 SCORED = 4_000  # scenes of those attacked, at most
-LEAST = 30  # entities of train, and untouched ones: with fewer no bound could pass
+LEAST = 20  # entities of train, and untouched ones
+ENTITIES = 150  # attacked of each kind from which on scenes are taken together: of fewer bounds are too wide
 AXES = 24  # principal axes of the summaries
 ISOLATION = 5  # neighbours
 NEIGHBOURS = 10  # of a local count
 WORDS = Words(people="entities", around="what synthetic scenes lie around theirs", private="the private model's score")
+ALONE = (f", each scene by itself (there are fewer than {ENTITIES} entities of each kind), less what the listing's "
+         "columns explain, the bootstrap by entity")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -118,11 +123,28 @@ def _some(rows: np.ndarray, owners: np.ndarray, rng: np.random.Generator) -> np.
 
 def judged(evidence: SceneEvidence, pool: Pool[SceneDesign], scores: np.ndarray, limit: float) -> list[Finding]:
     """Findings from scores (shadows done, signals, scenes of targets)."""
-    few = shadow_ratios.too_few(len(scores), limit)
-    if few is not None:
-        return [few]
-    real = signals(pool.design, evidence.synthetic, evidence.critic)
-    return shadow_ratios.verdict(pool.design, pool.members, scores, real, limit, pool.design.contract.training, WORDS)
+    early = shadow_ratios.too_few(len(scores), limit)
+    if early is not None:
+        return [early]
+    return verdict(pool, scores, signals(pool.design, evidence.synthetic, evidence.critic), limit)
+
+
+def verdict(pool: Pool[SceneDesign], scores: np.ndarray, real: np.ndarray, limit: float) -> list[Finding]:
+    """Findings from scores of shadows and what the released model says; of few entities each scene is attacked."""
+    design = pool.design
+    few = min(pool.members.sum(), (~pool.members).sum()) < ENTITIES
+    return shadow_ratios.verdict(design, pool.members, scores, real, limit, design.contract.training,
+                                 replace(WORDS, around=f"{WORDS.around}{ALONE}") if few else WORDS,
+                                 (lambda told, members: _beyond(design, told, members)) if few else None)
+
+
+def _beyond(design: SceneDesign, told: np.ndarray, members: np.ndarray) -> np.ndarray:
+    """Scores of single scenes less what their rows of the listing explain, as the quick attacks have it."""
+    records = design.scenes.take(design.rows)
+    side = Side(records.take(members), records.take(~members), records, records)
+    out = np.empty(len(told))
+    out[members], out[~members] = beyond_conditions(side, told[members], told[~members])
+    return out
 
 
 def signals(design: SceneDesign, synthetic: Scenes, score: Callable[[Scenes], np.ndarray] | None) -> np.ndarray:

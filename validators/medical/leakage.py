@@ -55,7 +55,7 @@ class Limits:
       because archives have hundreds of patients, not thousands: a leak-free set of 120 untouched patients is bounded
       by .58, a memorised one reaches .80.
     * critic .75: the same AUC for an attacker who stole the critic, which is never published.
-    * shadow_auc .70: by shadow models on the patients most at risk (``synthesis.attacks: release`` only).
+    * shadow_auc .65: by shadow models on the patients most at risk (``synthesis.attacks: release`` only).
     * inference .08: advantage on a sensitive column of the listing, train over holdout, upper bound (a leak-free set of
       400 untouched patients is bounded by .04, copied listings reach .08 to .23).
     * minimum_patients, minimum_images: patients of each part and synthetic images below which nothing is said.
@@ -68,7 +68,7 @@ class Limits:
     auc: float = field(default=0.60, metadata={"direction": "at most", "range": (0.5, 1)})
     tpr: float = field(default=0.10, metadata={"direction": "at most", "range": (0.01, 1)})
     critic: float = field(default=0.75, metadata={"direction": "at most", "range": (0.5, 1)})
-    shadow_auc: float = field(default=0.70, metadata={"direction": "at most", "range": (0.5, 1)})
+    shadow_auc: float = field(default=0.65, metadata={"direction": "at most", "range": (0.5, 1)})
     inference: float = field(default=0.08, metadata={"direction": "at most", "range": (0, 1)})
     minimum_patients: float = field(default=50, metadata={"direction": "at least", "range": (10, 1e9)})
     minimum_images: float = field(default=300, metadata={"direction": "at least", "range": (50, 1e9)})

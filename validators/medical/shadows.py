@@ -22,13 +22,11 @@ from validators import statistics as st
 from validators.diversity import neighbour_distances
 from validators.finding import Finding
 from validators.medical.contrastive import Contrastive
-from validators.medical.correlation import shrink, unit
 from validators.shadow_ratios import TARGETS, Words
 from validators.shadowing import EFFORT, SECONDS, SHADOWS, Design, Pool, alike, choose, halves, in_processes, isolated
 
 POOL = 2_000  # patients of train in the pool, and as many untouched ones
 DRAWN = 3_000  # synthetic images looked at, at most
-SIDE = {2: 16, 3: 8}  # images are shrunk to this where pixels are compared
 ISOLATION = 5  # neighbours
 NEIGHBOURS = 10  # of a local count
 WORDS = Words(people="patients", around="what synthetic images lie around theirs", private="the private critic")
@@ -38,8 +36,8 @@ WORDS = Words(people="patients", around="what synthetic images lie around theirs
 class ImageDesign(Design):
     """Shadows of the contract's recipe for images and their listing."""
 
-    SIGNALS: ClassVar[tuple[str, ...]] = ("closest image, encoder", "local count, encoder", "closest image, pixels",
-                                          "local count, pixels", "critic")
+    # pixels see less than the encoder does: of sets with 20 % copies an AUC of .60 where it reaches .64, of all .66
+    SIGNALS: ClassVar[tuple[str, ...]] = ("closest image", "local count", "critic")
 
     images: Images  # the pool
     encoder: Contrastive  # the gate's, which has seen train and untouched images alike
@@ -118,7 +116,11 @@ def judged(evidence: ImageEvidence, pool: Pool[ImageDesign], scores: np.ndarray,
     few = shadow_ratios.too_few(len(scores), limit)
     if few is not None:
         return [few]
-    real = signals(pool.design, evidence.synthetic, evidence.critic)
+    return verdict(pool, scores, signals(pool.design, evidence.synthetic, evidence.critic), limit)
+
+
+def verdict(pool: Pool[ImageDesign], scores: np.ndarray, real: np.ndarray, limit: float) -> list[Finding]:
+    """Findings from scores of shadows and what the released model says."""
     return shadow_ratios.verdict(pool.design, pool.members, scores, real, limit, pool.design.contract.training, WORDS)
 
 
@@ -130,14 +132,7 @@ def signals(design: ImageDesign, synthetic: Images, critic: Callable[[Images], n
     records = design.images.take(design.rows)
     rng = generator(design.seed, "shadows", "synthetic")
     drawn = synthetic.take(st.choose(np.arange(len(synthetic)), design.draws, rng))
-    found = []
-    for view in (design.encoder.vectors, small):
-        logs = np.log(neighbour_distances(view(drawn.pixels), view(records.pixels), NEIGHBOURS) + 1e-3)
-        found += [-logs[:, 0], -logs.mean(axis=1)]
-    found.append(np.full(len(records), np.nan) if critic is None else critic(records))
-    return alike(np.stack(found))
-
-
-def small(pixels: np.ndarray) -> np.ndarray:
-    """Small versions as unit vectors, float32 [n, d]: what is lighter, darker or noisier throughout is the same."""
-    return unit(shrink(pixels, SIDE[pixels.ndim - 2]).reshape(len(pixels), -1))
+    made, real = (design.encoder.vectors(images.pixels) for images in (drawn, records))
+    logs = np.log(neighbour_distances(made, real, NEIGHBOURS) + 1e-3)
+    told = np.full(len(records), np.nan) if critic is None else critic(records)
+    return alike(np.stack([-logs[:, 0], -logs.mean(axis=1), told]))
