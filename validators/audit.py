@@ -48,6 +48,7 @@ class Audit:
     claimed: float
     lower_bound: float  # of epsilon, at 95 % confidence
     ceiling: float  # the bound if all guesses had been right
+    runs: int = 1  # measurements that share the canaries out
 
     @property
     def contradicts(self) -> bool:
@@ -62,7 +63,7 @@ class Audit:
     def to_json(self) -> dict[str, Any]:
         """Plain data, for the record."""
         return {**asdict(self), "confidence": CONFIDENCE, "contradicts": self.contradicts,
-                "could_contradict": self.could_contradict, "method": "one run, white box (Steinke et al. 2023)"}
+                "could_contradict": self.could_contradict, "method": "white box (Steinke et al. 2023)"}
 
 
 def p_value(canaries: int, guesses: int, correct: int, epsilon: float, delta: float) -> float:
@@ -139,12 +140,17 @@ def audit(rows: pd.DataFrame, units: np.ndarray, schema: TableSchema, budget: Bu
     return guessed(memberships(found, rows, planted, each=counted), inside, guesses, budget, rng)
 
 
-def guessed(score: np.ndarray, inside: np.ndarray, guesses: int, budget: Budget, rng: np.random.Generator) -> Audit:
-    """What guesses by ``score`` show of coins ``inside`` [canaries]: "in" of the highest, "out" of the lowest."""
+def guessed(score: np.ndarray, inside: np.ndarray, guesses: int, budget: Budget, rng: np.random.Generator, runs: int = 1
+            ) -> Audit:
+    """What guesses by ``score`` show of coins ``inside`` [canaries]: "in" of the highest, "out" of the lowest.
+
+    Canaries of several ``runs`` may be guessed together: each is in one measurement only, and measurements of different
+    records are together as private as one.
+    """
     canaries, half = len(inside), guesses // 2
     ranked = np.lexsort((rng.random(canaries), score))
     correct = int(inside[ranked[-half:]].sum() + (~inside[ranked[:half]]).sum())
-    return Audit(canaries=canaries, guesses=2 * half, correct=correct, claimed=budget.epsilon,
+    return Audit(canaries=canaries, guesses=2 * half, correct=correct, claimed=budget.epsilon, runs=runs,
                  lower_bound=lower_bound(canaries, 2 * half, correct, budget.delta),
                  ceiling=lower_bound(canaries, 2 * half, 2 * half, budget.delta))
 
@@ -191,10 +197,14 @@ def finding(found: Audit, known: str) -> Finding:
         id=IDENTITY, title="Epsilon that an audit with planted records shows at least", verdict=verdict,
         value=st.number(found.lower_bound), low=st.number(found.lower_bound), high=None, unit="epsilon",
         limit=found.claimed, n=found.canaries,
-        method=f"{found.canaries:,} canaries put into a measurement like that of this run or left out by a coin; "
-               f"{found.correct} of {found.guesses} guesses right by who knows {known} (Steinke, "
-               "Nasr, Jagielski 2023); lower bound with 95 % confidence. The measurement with canaries is thrown away",
+        method=f"{found.canaries:,} canaries put into {_measurements(found.runs)} that of this run or left out by a "
+               f"coin; {found.correct} of {found.guesses} guesses right by who knows {known} (Steinke, "
+               "Nasr, Jagielski 2023); lower bound with 95 % confidence. What was measured with them is thrown away",
         power=f"all guesses right would show an epsilon of {found.ceiling:.2f}"
               + ("" if found.could_contradict else ": no outcome could have contradicted the claim"),
         remedy="the promise is broken: do not release, and find the fault in the noise" if found.contradicts else "",
         detail={"audit": found.to_json()})
+
+
+def _measurements(runs: int) -> str:
+    return "a measurement like" if runs == 1 else f"{runs} measurements like"

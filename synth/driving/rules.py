@@ -82,10 +82,6 @@ def refuse(contract: Contract) -> list[UserError]:
     if contract.entity in DERIVED:
         found.append(UserError("the entity is a column that the ingest makes", where=where,
                                todo="name the column of the driver, trip or vehicle"))
-    if contract.budget is not None and contract.budget.audit:
-        found.append(UserError("the promise made for scenes is not audited with planted records",
-                               where=at_line(contract, contract.budget.line),
-                               todo="remove `audit`: a scene has too many columns for canaries to be told apart"))
     return found + _training(contract) + refuse_table(replace(contract, training=Training()), keeps_budgets=True)
 
 

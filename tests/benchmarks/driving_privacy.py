@@ -5,8 +5,10 @@
 ``--train`` and ``--test`` as in :mod:`.driving`; the contract is the driving demo's. The whole budget measures headers.
 ``rules``: a driver of rules drives each noisy header; ``rehearsed``: of those that show what their header says, do not
 collide and stay on the road (what the policy learns from); ``ours``: what a run with a budget releases, the
-generator taught by rehearsed drives. ``unit`` row: neighbours differ by one scene; entity: by one group of drivers who
-share scenes, ``contributions`` scenes of each. Delta is 1e-5. Rows without a budget: ``driving.md``.
+generator taught by rehearsed drives. ``audit``: the promise audited with planted scenes, as a run that asks for it has
+it; ``faulty``: the same with a quarter of the noise, which an audit should find. ``unit`` row: neighbours differ by
+one scene; entity: by one group of drivers who share scenes, ``contributions`` scenes of each. Delta is 1e-5. Rows
+without a budget: ``driving.md``.
 """
 
 from __future__ import annotations
@@ -28,7 +30,7 @@ if str(ROOT) not in sys.path:
     sys.path.insert(0, str(ROOT))
 
 from synth.contract.load import load  # noqa: E402
-from synth.contract.model import Budget, Training, Unit  # noqa: E402
+from synth.contract.model import Budget, Contract, Training, Unit  # noqa: E402
 from synth.domain import demo_contract  # noqa: E402
 from synth.driving.generator import SceneGenerator  # noqa: E402
 from synth.driving.private import road  # noqa: E402
@@ -37,6 +39,7 @@ from synth.driving.scenes import Scenes  # noqa: E402
 from synth.progress import Silent  # noqa: E402
 from synth.records.budget import units  # noqa: E402
 from synth.seeds import derive  # noqa: E402
+from synth.tabular.private.axes import public_schema  # noqa: E402
 from synth.tabular.private.measure import kept  # noqa: E402
 from synth.tabular.private.road import released_rows  # noqa: E402
 from synth.tabular.schema import TableSchema  # noqa: E402
@@ -49,17 +52,14 @@ SHOWN = {"infeasible": ("infeasible %", 2), "collisions": ("collisions %, ego", 
          "trtr": ("TRTR F1", 3), "realism": ("realism / real", 3), "cpu": ("CPU s", 0)}
 NAMES = {"rules": "noisy headers driven by rules", "rehearsed": "of those what shows what it should",
          "ours": "**ours**: taught by those"}
+AUDITS = {"audit": "as it is", "faulty": "a quarter of the noise"}
 
 
 def rows(train: Scenes, test: Scenes, schema: TableSchema, budget: Budget, effort: float, seed: int, names: list[str],
          drawn: int) -> list[dict[str, Any]]:
     """Arms under one budget, of ``drawn`` scenes each (0: as many as there are)."""
     began = time.process_time()
-    contract = load(demo_contract("motorway.yaml"))
-    contract = replace(contract, budget=budget, training=Training(recipe="driving/likelihood", effort=effort))
-    declared = {c.name: c for c in contract.columns}
-    schema = TableSchema(columns=tuple(replace(c, minimum=declared[c.name].minimum, maximum=declared[c.name].maximum)
-                                       for c in schema.columns))  # as the ingest of that contract has it
+    contract, schema = agreed(schema, budget, training=Training(recipe="driving/likelihood", effort=effort))
     owners = units(train.entities, budget)
     chosen = kept(owners, budget)
     known = of_scenes(train.take(chosen), owners[chosen], schema, contract, Silent())
@@ -86,21 +86,64 @@ def rows(train: Scenes, test: Scenes, schema: TableSchema, budget: Budget, effor
     return out
 
 
+def audits(train: Scenes, schema: TableSchema, budget: Budget, seed: int, names: list[str]) -> list[dict[str, Any]]:
+    """The audit under one budget, of the measurement as it is and of one with too little noise."""
+    from unittest import mock
+
+    from synth.gan.private import noise
+    from validators.driving.audit import audit
+
+    contract, schema = agreed(schema, budget)
+    right, out = noise.noisy, []
+    for name in (n for n in names if n in AUDITS):
+        began = time.process_time()
+        fault = 4.0 if name == "faulty" else 1.0
+        with mock.patch.object(noise, "noisy", lambda counts, scale, fault=fault: right(counts, scale / fault)):
+            found = audit(train, public_schema(contract, schema), contract)
+        out.append({"arm": name, "epsilon": budget.epsilon, "unit": str(budget.unit), "seed": seed,
+                    "contributions": budget.contributions, "train": len(train), **found.to_json(),
+                    "cpu": round(time.process_time() - began, 1)})
+        print(json.dumps(out[-1]), flush=True)
+    return out
+
+
+def agreed(schema: TableSchema, budget: Budget, **changes: Any) -> tuple[Contract, TableSchema]:
+    """The demo's contract under a budget, and the schema as the ingest of that contract has it."""
+    contract = replace(load(demo_contract("motorway.yaml")), budget=budget, **changes)
+    declared = {c.name: c for c in contract.columns}
+    return contract, TableSchema(columns=tuple(
+        replace(c, minimum=declared[c.name].minimum, maximum=declared[c.name].maximum) for c in schema.columns))
+
+
 def page(found: list[dict[str, Any]], command: str) -> str:
     """The results as Markdown."""
     machine = report.machine()
+    audited, found = [r for r in found if r["arm"] in AUDITS], [r for r in found if r["arm"] not in AUDITS]
     heads = "".join(f" {head} |" for head, _ in SHOWN.values())
     lines = ["# Scenes under a privacy budget", "", *(__doc__ or "").strip().splitlines()[4:], "",
              f"    {command}", "", f"Machine: {machine['cores']} cores, {machine['cpu']}, {machine['date']}; one "
-             f"thread, beside other work. {found[0]['train']:,} scenes to train on.", "",
+             f"thread, beside other work. {(found or audited)[0]['train']:,} scenes to train on.", "",
              f"| epsilon | unit | scenes used | generator | scenes drawn |{heads} obeyed, each |",
              "|---" * (len(SHOWN) + 6) + "|"]
     for r in sorted(found, key=lambda r: (r["unit"], r["epsilon"], list(NAMES).index(r["arm"]))):
-        unit = "scene" if r["unit"] == "row" else f"group, {r['contributions']} scenes"
         each = ", ".join(f"{k} {v:.0f}" for k, v in r["obeyed_each"].items())
-        lines.append(f"| {r['epsilon']:g} | {unit} | {r['used']:,} | {NAMES[r['arm']]} | {r['scenes']:,} |" + "".join(
-            f" {r[key]:.{digits}f} |" for key, (_, digits) in SHOWN.items()) + f" {each} |")
+        figures = "".join(f" {r[key]:.{digits}f} |" for key, (_, digits) in SHOWN.items())
+        lines.append(f"| {r['epsilon']:g} | {_unit(r)} | {r['used']:,} | {NAMES[r['arm']]} | {r['scenes']:,} |"
+                     f"{figures} {each} |")
+    if audited:
+        lines += ["", "## Audit", "", "Measurements with canary scenes, thrown away afterwards (arm `audit`), white "
+                  "box; the bound has 95 % confidence. Where the ceiling is below the claim, no outcome could have "
+                  "contradicted it. The arm `faulty` has a quarter of the noise that its claim needs.", "",
+                  "| claimed epsilon | unit | measurement | right guesses | lower bound | ceiling | CPU s |",
+                  "|---" * 7 + "|"]
+        lines += [f"| {r['claimed']:g} | {_unit(r)} | {AUDITS[r['arm']]} | {r['correct']} of {r['guesses']} | "
+                  f"{r['lower_bound']:.2f} | {r['ceiling']:.2f} | {r['cpu']:.0f} |" for r in sorted(
+                      audited, key=lambda r: (r["unit"], r["claimed"], list(AUDITS).index(r["arm"])))]
     return "\n".join([*lines, ""])
+
+
+def _unit(row: dict[str, Any]) -> str:
+    return "scene" if row["unit"] == "row" else f"group, {row['contributions']} scenes"
 
 
 def main() -> None:
@@ -134,7 +177,10 @@ def main() -> None:
                 kind = Unit(unit)
                 budget = Budget(epsilon=float(epsilon), delta=DELTA, unit=kind,
                                 contributions=said.contributions if kind is Unit.ENTITY else 1)
-                new = rows(train, test, schema, budget, said.effort, said.seed, said.arms.split(","), said.drawn)
+                arms = said.arms.split(",")
+                new = audits(train, schema, budget, said.seed, arms)
+                if drives := [arm for arm in arms if arm in NAMES]:
+                    new += rows(train, test, schema, budget, said.effort, said.seed, drives, said.drawn)
                 new = [{**r, "command": command} for r in new]
                 found += new
                 with said.rows.open("a") as file:

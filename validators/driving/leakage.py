@@ -24,6 +24,7 @@ from validators.attacks import ATTACKS
 from validators.driving import telemetry
 from validators.driving.aligned import CANDIDATES, Aligned, Warped, match
 from validators.driving.arms import LEAST, thinned
+from validators.driving.audit import audited
 from validators.driving.membership import membership
 from validators.driving.planted import KINDS, disguised
 from validators.driving.shadows import shadows
@@ -113,6 +114,7 @@ def run(evidence: SceneEvidence, limits: Limits) -> GateResult:
     findings.append(uniqueness(evidence, limits.uniqueness))
     if evidence.contract.attacks is Attacks.RELEASE:
         findings += shadows(evidence, limits.shadow_auc)
+    findings += audited(evidence)
     listing = evidence.listing()
     findings += attribute_inference((listing, swapped(listing)), limits.inference, int(limits.minimum_rows))
     return _result(tuple(findings), (*not_tested(evidence), *_unseen(evidence, dealt)), start)
