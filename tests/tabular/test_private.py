@@ -130,6 +130,42 @@ def test_a_histogram_finds_spikes_and_keeps_shapes() -> None:
     assert np.array_equal(axis.encode(pd.Series(back)), cells)
 
 
+@pytest.mark.parametrize("width", [3, 954, 5_000, 4_000_000])
+def test_the_point_of_a_spike_is_found_in_its_interval(width: int) -> None:
+    """Three intervals: a spike among others, a spike at the last point, and rows spread evenly."""
+    rng = np.random.default_rng(width)
+    starts = np.array([0, 2 * width, 7 * width])
+    spikes = starts + np.array([width // 3, width - 1, 0])
+    places = np.concatenate([np.full(900, spikes[0]), np.full(500, spikes[1]), rng.integers(0, 8 * width, 300),
+                             starts[2] + np.arange(600) * max(width // 600, 1) % width, np.full(50, -1)])
+    asked: list[int] = []
+
+    def measure(cells: np.ndarray, size: int) -> np.ndarray:
+        asked.append(size)
+        return np.bincount(cells[cells >= 0], minlength=size) + np.round(rng.normal(0, 5.0, size))
+
+    found, counts = histogram.points(places, starts, width, measure, 5.0)
+    truth = [int((places == p).sum()) for p in found]
+    assert list(found[:2]) == list(spikes[:2])
+    assert found[2] == -1 or width == 3  # of three points each holds a third
+    assert counts[:2] == pytest.approx(truth[:2], abs=25)
+    assert len(asked) == histogram.levels(width, min(1024, width))
+
+
+def test_a_spike_keeps_its_cents_where_the_grid_is_long() -> None:
+    """A quarter of the people earn one top-coded amount: rounded to a millionth of the range, it is nobody's."""
+    rng = np.random.default_rng(1)
+    pay = np.where(rng.random(6_000) < 0.25, 25_564.67, np.round(rng.gamma(2, 4_000, 6_000).clip(0, 2e6), 2))
+    frame = pd.DataFrame({"pay": pay, "ill": pd.Series(rng.choice(["no", "yes"], 6_000), dtype="str")})
+    schema = TableSchema(columns=(number("pay", 0, 2_000_000, decimals=2), SCHEMA["ill"]))
+    kept = measure.measure(frame, schema, np.arange(6_000), replace(BUDGET, unit=Unit.ROW), Account(3.0, 1e-5))
+    drawn = road.drawn(kept, 6_000, 1)
+    assert kept.axes[0].grid is not None and kept.axes[0].grid.interval > 1 and 2_556_467 in kept.axes[0].spikes
+    assert (drawn.pay == 25_564.67).mean() == pytest.approx(0.25, abs=0.03)
+    assert np.array_equal(drawn.pay, np.round(drawn.pay, 2))
+    assert np.quantile(drawn.pay, [0.2, 0.8]) == pytest.approx(np.quantile(pay, [0.2, 0.8]), rel=0.15)
+
+
 def test_a_column_of_nothing_and_a_grid_of_one_point() -> None:
     axis = grown(np.full(10, np.nan), Grid(low=0.0, step=1.0, points=1000), scale=1e-6)
     drawn = axis.decode(np.zeros(500, np.int64), np.random.default_rng(0))

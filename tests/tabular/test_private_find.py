@@ -64,7 +64,10 @@ def found(home: tuple[Contract, StoredTable], account: Account | None = None, ro
     return out, schema, frame
 
 
-def test_what_many_have_is_found_and_what_few_have_is_not(home: tuple[Contract, StoredTable]) -> None:
+def test_what_many_have_is_found_and_what_few_have_is_not(home: tuple[Contract, StoredTable],
+                                                          monkeypatch: pytest.MonkeyPatch) -> None:
+    # one draw of the noise: one run in seven does not see the few below 512
+    monkeypatch.setattr(noise, "normal", np.random.default_rng(1).standard_normal)
     out, schema, frame = found(home)
     assert schema["town"].values == ("bury", "ham", "ton", "wick") and set(out.town) == set(schema["town"].values)
     pay = schema["pay"]

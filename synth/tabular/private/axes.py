@@ -18,7 +18,8 @@ from synth.contract.model import Column, Contract, FixedCombinations, Role
 from synth.errors import UserError
 from synth.tabular.schema import ColumnSchema, TableSchema
 
-POINTS = 1 << 20  # most grid points of a number; a finer grid is coarsened to it
+POINTS = 1 << 52  # most grid points of a number, as float64 holds integers; a finer grid is coarsened to it
+COARSE = 1 << 20  # most intervals that its histogram tells apart; of a spike the exact point is sought in its interval
 SINGLE = 40  # a number with no more grid points has a cell for each
 
 
@@ -29,6 +30,11 @@ class Grid:
     low: float
     step: float
     points: int
+
+    @property
+    def interval(self) -> int:
+        """Grid points of the shortest interval of the histogram."""
+        return -(-self.points // COARSE)
 
     def place(self, values: np.ndarray) -> np.ndarray:
         """Index of the nearest grid point, int64; NaN gives -1."""

@@ -3,8 +3,9 @@
 Each level cuts the intervals whose noisy count stands out into eight and counts those anew (after PrivTree, Zhang,
 Xiao, Xie 2016, with Gaussian noise of one scale for all levels; for wide trees see Qardaji, Yang, Li 2013); least
 squares makes a parent's count and its children's agree (Hay et al. 2010). Every level is a Gaussian mechanism on
-disjoint cells, so a spike at a single grid point is found however fine the grid is. From the leaves come spikes and
-ranges of about equal mass.
+disjoint cells, so a spike at a single grid point is found however fine the grid is: of a grid of more than a million
+points the tree goes down to intervals of several, and only those that stand out are searched for their point, at little
+cost, because they hold many rows. From the leaves come spikes and ranges of about equal mass.
 """
 
 from __future__ import annotations
@@ -18,8 +19,10 @@ from synth.tabular.private.axes import Axis
 
 FAN = 8  # intervals of the first level, and parts into which one is cut
 STANDS_OUT = 3.0  # noise scales above which an interval is cut again
+WIDE, CLEAR = 1024, 4.5  # parts at a time in search of a spike's point, and noise scales above which one is it
 
 Measure = Callable[[np.ndarray, int], np.ndarray]  # (cell of each row, -1 for none; cells) -> noisy counts
+Search = Callable[[np.ndarray], tuple[np.ndarray, np.ndarray]]  # starts of intervals -> point of each, -1; its count
 
 
 @dataclass
@@ -33,10 +36,10 @@ class _Node:
     children: list[_Node] = field(default_factory=list)
 
 
-def levels(points: int) -> int:
-    """How many levels a grid takes at most."""
+def levels(points: int, fan: int = FAN) -> int:
+    """How many levels a grid takes at most, cut into ``fan`` at each."""
     depth = 1
-    while FAN**depth < points:
+    while fan**depth < points:
         depth += 1
     return depth
 
@@ -97,24 +100,55 @@ def _shared(counts: np.ndarray, mass: float) -> np.ndarray:
     return np.maximum(counts - excess[last[-1] if len(last) else 0], 0.0)
 
 
-def cut(axis: Axis, leaves: list[tuple[int, float]], cells: int, scale: float) -> Axis:
-    """An axis of at most ``cells`` cells: the points that stand out as spikes, the rest in ranges of equal mass."""
+def points(places: np.ndarray, starts: np.ndarray, width: int, measure: Measure, scale: float
+           ) -> tuple[np.ndarray, np.ndarray]:
+    """The single grid point in each interval [start, start + width) that holds its rows: (point or -1, noisy count).
+
+    Each level keeps of every interval the part with the highest noisy count, if that stands out. ``starts`` ascend,
+    and the intervals are disjoint.
+    """
+    low, found, counts = starts.copy(), np.ones(len(starts), bool), np.zeros(len(starts))
+    fan = min(WIDE, width)
+    part = fan ** levels(width, fan)
+    while part > 1:
+        part //= fan
+        at = np.maximum(np.searchsorted(low, places, "right") - 1, 0)
+        inside = (places >= low[at]) & (places < np.minimum(low[at] + fan * part, starts[at] + width))
+        cells = np.where(inside, at * fan + (places - low[at]) // part, -1)
+        each = measure(cells, fan * len(starts)).reshape(len(starts), fan)
+        best = each.argmax(axis=1)
+        low, counts = low + best * part, each[np.arange(len(starts)), best]
+        found &= counts > CLEAR * scale
+    return np.where(found, low, -1), counts
+
+
+def cut(axis: Axis, leaves: list[tuple[int, float]], cells: int, scale: float, search: Search | None = None) -> Axis:
+    """An axis of at most ``cells`` cells: the points that stand out as spikes, the rest in ranges of equal mass.
+
+    Leaves start at grid points. Where the shortest interval has more than one, ``search`` finds the point in those
+    that stand out; one without such a point is no spike.
+    """
     assert axis.grid is not None
-    points = axis.grid.points
+    last, shortest = axis.grid.points, axis.grid.interval
     starts, mass = np.array([s for s, _ in leaves]), np.array([m for _, m in leaves])
-    width = np.diff(np.append(starts, points))
-    single = (width == 1) & (mass > max(2 * scale, mass.sum() / (2 * cells)))
+    width = np.diff(np.append(starts, last))
+    single = (width <= shortest) & (mass > max(2 * scale, mass.sum() / (2 * cells)))
     order = np.argsort(-np.where(single, mass, -1.0), kind="stable")[:cells // 2]
     spike = np.zeros(len(starts), bool)
     spike[order[single[order]]] = True
-    mass = np.where(spike, 0.0, mass)
+    spikes, rest = starts[spike], np.where(spike, 0.0, mass)
+    if search is not None and len(spikes):
+        spikes, counts = search(spikes)
+        rest[spike] = np.where(spikes < 0, mass[spike], np.maximum(mass[spike] - counts, 0.0))
+        spikes = spikes[spikes >= 0]
+    mass = rest
     if mass.sum() <= 0:
         mass = np.where(spike, 0.0, width).astype(float)
         ranges = 1
     else:
-        ranges = max(1, min(cells - int(spike.sum()), int(mass.sum() / max(6 * scale, 1e-9))))
+        ranges = max(1, min(cells - len(spikes), int(mass.sum() / max(6 * scale, 1e-9))))
     below = np.concatenate([[0.0], np.cumsum(mass)]) / mass.sum() + np.arange(len(mass) + 1) * 1e-12
-    inner = np.interp(np.arange(1, ranges) / ranges, below, np.append(starts, points))
-    edges = np.unique(np.concatenate([[0], np.round(inner), [points]]).astype(int))
-    return replace(axis, spikes=tuple(starts[spike].tolist()), edges=tuple(edges.tolist()),
+    inner = np.interp(np.arange(1, ranges) / ranges, below, np.append(starts, last))
+    edges = np.unique(np.concatenate([[0], np.round(inner), [last]]).astype(int))
+    return replace(axis, spikes=tuple(spikes.tolist()), edges=tuple(edges.tolist()),
                    leaves=tuple(zip(starts.tolist(), mass.tolist(), strict=True)))

@@ -34,6 +34,7 @@ class Shares:
     """How the budget (squared mu) is shared out. What a part does not need goes to the marginals of pairs."""
 
     histograms: float = 0.08
+    points: float = 0.15  # of a histogram whose intervals have several points, for the exact points of its spikes
     columns: float = 0.10
     scores: float = 0.10  # all rounds together
     rounds: tuple[float, ...] = (0.45, 0.30, 0.25)  # of the rest
@@ -140,11 +141,19 @@ class _Work:
         for j in long:
             axis = self.axes[j]
             assert axis.grid is not None
-            share = self.plan.histograms * self.budget / len(long) / histogram.levels(axis.grid.points)
-            places = axis.grid.place(self.rows[axis.name].to_numpy(float))
-            count = partial(self._level, axis.name, share)
-            leaves = histogram.grow(places, axis.grid.points, count, self._scale(share))
-            self.axes[j] = histogram.cut(axis, leaves, self.plan.cells, self._scale(share))
+            places, wide = axis.grid.place(self.rows[axis.name].to_numpy(float)), axis.grid.interval
+            whole = self.plan.histograms * self.budget / len(long)
+            points, search = -(-axis.grid.points // wide), None
+            share = whole / histogram.levels(points)
+            if wide > 1:
+                share *= 1 - self.plan.points
+                exact = whole * self.plan.points / histogram.levels(wide, min(histogram.WIDE, wide))
+                search = partial(histogram.points, places, width=wide, scale=self._scale(exact),
+                                 measure=partial(self._level, axis.name, exact))
+            leaves = histogram.grow(np.where(places < 0, -1, places // wide), points,
+                                    partial(self._level, axis.name, share), self._scale(share))
+            self.axes[j] = histogram.cut(axis, [(start * wide, mass) for start, mass in leaves], self.plan.cells,
+                                         self._scale(share), search)
         for j, axis in enumerate(self.axes):
             self.cells[:, j] = axis.encode(self.rows[axis.name])
 
