@@ -153,7 +153,7 @@ def test_what_cannot_be_tested_says_why(side, tmp_path):
     budget = Budget(epsilon=3.0, delta=1e-6)
     private = replace(able, contract=replace(able.contract, budget=budget))
     assert "budget bounds every" in side.shadows(private)[0].method
-    few = able.train.take(able.train.entities < 20)
+    few = able.train.take(able.train.entities < 10)
     assert "it takes" in side.shadows(replace(able, train=few))[0].method
     assert {f.verdict for e in (side.evidence, private, replace(able, train=few)) for f in side.shadows(e)} == {
         Verdict.INFO}
