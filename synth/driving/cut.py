@@ -19,7 +19,7 @@ from synth.driving.measured import measured
 from synth.driving.readers import Recorded, read
 from synth.driving.road import carriageways
 from synth.driving.safety import following
-from synth.driving.scenes import EGO, MANOEUVRE, SPEED, Scenes
+from synth.driving.scenes import EGO, LANES, MANOEUVRE, SPEED, Scenes
 from synth.driving.tracks import Recording, recordings
 from synth.driving.windows import Windows, windows
 from synth.errors import Problems
@@ -123,13 +123,11 @@ def _texts(contract: Contract, recorded: Recorded, scenes: Scenes, density: NDAr
            rows: NDArray[np.int64]) -> dict[str, list[str | None]]:
     """The listing's columns as texts: derived ones, and those of the ego vehicle's track."""
     ego = rows[:, EGO] if len(rows) else np.zeros(0, np.int64)
-    pairs = following(scenes)
+    follows = numbers(scenes)
     made: dict[str, list[str]] = {
-        MANOEUVRE: [str(v) for v in labels(scenes)], "lanes": [f"{v:.0f}" for v in scenes.road[:, 0]],
-        "density": [f"{v:.1f}" for v in density], "speed": [f"{v:.2f}" for v in scenes.states[:, EGO, 0, SPEED]],
-        "min_ttc": [f"{v:.2f}" for v in np.minimum(pairs.min_ttc, LONGEST)],
-        "max_drac": [f"{v:.2f}" for v in np.minimum(pairs.max_drac, HARDEST)],
-        "min_pet": [f"{v:.2f}" for v in np.minimum(min_pet(scenes), LONGEST)]}
+        MANOEUVRE: [str(v) for v in labels(scenes)], "lanes": [f"{v:.0f}" for v in follows.pop("lanes")],
+        "density": [f"{v:.1f}" for v in density],
+        **{name: [f"{v:.2f}" for v in values] for name, values in follows.items()}}
     found: dict[str, list[str | None]] = {}
     for column in contract.columns:
         if column.name in made:
@@ -138,3 +136,11 @@ def _texts(contract: Contract, recorded: Recorded, scenes: Scenes, density: NDAr
             cells = recorded.about[column.name].iloc[ego].astype(object)
             found[column.name] = [None if pd.isna(v) else str(v) for v in cells]
     return found
+
+
+def numbers(scenes: Scenes) -> dict[str, NDArray[np.floating]]:
+    """The numbers of the listing that follow from a drive, each [n]; unrounded."""
+    pairs = following(scenes)
+    return {"lanes": scenes.road[:, LANES], "speed": scenes.states[:, EGO, 0, SPEED],
+            "min_ttc": np.minimum(pairs.min_ttc, LONGEST), "max_drac": np.minimum(pairs.max_drac, HARDEST),
+            "min_pet": np.minimum(min_pet(scenes), LONGEST)}

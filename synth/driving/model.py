@@ -16,7 +16,7 @@ from synth.driving.plan import Plan, facts
 from synth.driving.players import Store, plain, seen, token_losses
 from synth.driving.rollout import roll_out
 from synth.driving.scenes import SceneShape
-from synth.driving.together import together
+from synth.driving.together import driven
 from synth.driving.tokens import Grids
 from synth.driving.training import Driver, networks, on_bicycle, train
 from synth.gan.recipe import Recipe
@@ -54,24 +54,17 @@ class DriverModel:
 
     def drive(self, plan: Plan, *, seed: int, progress: Progress | None = None) -> NDArray[np.float32]:
         """States float32 [n, K, T, 4] of a drive for each plan; equal seeds give equal bytes."""
-        n, count = plan.present.shape
-        out = np.zeros((n, count, self.shape.steps, 4), np.float32)
 
-        def drive(number: int) -> Tensor:
-            part = plan.take(slice(number * BATCH, (number + 1) * BATCH))
+        def drive(part: Plan, number: int) -> Tensor:
             told = facts(part, self.shape.steps, self.shape.dt, self.device)
             rng = torch.Generator(device=self.device).manual_seed(derive(seed, "drive", number))
             if isinstance(self.policy, WholeScene):
                 noise = torch.randn(len(part), NOISE, generator=rng, device=self.device)
-                return self.policy(told, self.shape.dt, noise).cpu()
+                return self.policy(told, self.shape.dt, noise)
             first = torch.from_numpy(part.start).to(self.device)
-            return roll_out(self.policy, first, told, self.shape.dt, rng=rng).cpu()
+            return roll_out(self.policy, first, told, self.shape.dt, rng=rng)
 
-        with (progress or Silent()).step("driving", max(1, n)) as step:
-            for number, states in enumerate(together(drive, -(-n // BATCH), self.device)):
-                out[number * BATCH:(number + 1) * BATCH] = states.transpose(1, 2).numpy()
-                step.update(min(n, (number + 1) * BATCH))
-        return out
+        return driven(drive, plan, self.shape.steps, at_once=BATCH, device=self.device, progress=progress)
 
     def scores(self, states: NDArray[np.float32], plan: Plan) -> NDArray[np.float64]:
         """Mean log-likelihood [n] of a scene's tokens: higher is more like the scenes it was trained on.

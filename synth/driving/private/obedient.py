@@ -16,6 +16,7 @@ from torch import Tensor, nn
 from synth.driving.plan import Plan, facts
 from synth.driving.rollout import roll_out
 from synth.driving.scenes import SceneShape
+from synth.driving.together import driven
 
 BATCH = 512  # scenes driven at once
 
@@ -41,11 +42,6 @@ class Obedient(nn.Module):
 def obey(plan: Plan, shape: SceneShape) -> NDArray[np.float32]:
     """States float32 [n, K, T, 4] of drives by rules; there is no chance in them."""
     driver: Any = Obedient()
-    out = np.zeros((*plan.present.shape, shape.steps, 4), np.float32)
-    with torch.inference_mode():
-        for start in range(0, len(plan), BATCH):
-            part = plan.take(slice(start, start + BATCH))
-            states = roll_out(driver, torch.from_numpy(part.start), facts(part, shape.steps, shape.dt), shape.dt,
-                              rng=torch.Generator().manual_seed(0))
-            out[start:start + BATCH] = states.transpose(1, 2).numpy()
-    return out
+    return driven(lambda part, _: roll_out(driver, torch.from_numpy(part.start), facts(part, shape.steps, shape.dt),
+                                           shape.dt, rng=torch.Generator().manual_seed(0)),
+                  plan, shape.steps, at_once=BATCH)

@@ -16,16 +16,14 @@ import numpy as np
 import pandas as pd
 
 from synth.contract.model import Contract
-from synth.driving.cut import HARDEST, LONGEST
-from synth.driving.encroachment import min_pet
+from synth.driving.cut import numbers
 from synth.driving.generator import SceneGenerator, friction_of
 from synth.driving.geometry import collisions, off_road
 from synth.driving.labels import labels
 from synth.driving.private.measure import Known, measured
 from synth.driving.private.obedient import obey
 from synth.driving.roles import nearest_first
-from synth.driving.safety import following
-from synth.driving.scenes import EGO, MANOEUVRE, SPEED, Scenes, joined
+from synth.driving.scenes import MANOEUVRE, Scenes, joined
 from synth.driving.staging import realise
 from synth.driving.stored import StoredScenes
 from synth.errors import UserError
@@ -103,11 +101,8 @@ def driven(known: Known, contract: Contract, count: int, seed: int, model: Fitte
 
 def relisted(scenes: Scenes, known: Known) -> Scenes:
     """The same scenes with the numbers of their listing that follow from the drive."""
-    table, pairs = scenes.table.copy(), following(scenes)
-    made = {"speed": scenes.states[:, EGO, 0, SPEED], "lanes": scenes.road[:, 0],
-            "min_ttc": np.minimum(pairs.min_ttc, LONGEST), "max_drac": np.minimum(pairs.max_drac, HARDEST),
-            "min_pet": np.minimum(min_pet(scenes), LONGEST)}
-    for name, values in made.items():
+    table = scenes.table.copy()
+    for name, values in numbers(scenes).items():
         if name in table and known.listing[name].is_number:
             column = known.listing[name]
             table[name] = np.clip(np.round(values.astype(np.float64), column.decimals or 0), column.minimum,
