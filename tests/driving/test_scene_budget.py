@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import json
 import re
 from functools import partial
 from pathlib import Path
@@ -108,7 +109,7 @@ def test_the_policy_is_handed_no_recorded_state(home: Path, tmp_path: Path) -> N
             return train(scenes, *args, **options)
 
     with mock.patch.object(SceneGenerator, "fit", spied), mock.patch.object(
-            measure, "measured", side_effect=AssertionError("measured again")):
+            road, "measured", side_effect=AssertionError("measured again")):
         record = PLUG.fit(said, nowhere, nowhere, tmp_path, seed=1, device="cpu", progress=Silent())
     assert (tmp_path / tables.KEPT).read_bytes() == before  # the budget was not spent again
     names = re.compile(rb"D\d+-\d+-\d+")  # of drivers; shorter ones turn up by chance in megabytes of weights
@@ -124,6 +125,12 @@ def test_the_policy_is_handed_no_recorded_state(home: Path, tmp_path: Path) -> N
     assert (told["epsilon"], told["unit"], told["contributions"]) == (20.0, "row", 1)
     assert any("put together because they share scenes" in line for line in told["outside"])
 
+    (tmp_path / "fit").mkdir()
+    (tmp_path / tables.STORED).rename(tmp_path / "fit" / tables.STORED)  # of a stage that was finished
+    with mock.patch.object(road, "measured", side_effect=AssertionError("measured again")):
+        again = road._measurement(said, nowhere, nowhere, tmp_path / "fit.partial", Silent())
+    assert json.loads(json.dumps(again.to_json())) == json.loads(before)
+
     (tmp_path / "generated").mkdir()
     made = PLUG.generate(dataclasses.replace(said, rows=30), home / "ingest", home / "split", tmp_path,
                          tmp_path / "generated", seed=1, progress=Silent())
@@ -134,8 +141,8 @@ def test_the_policy_is_handed_no_recorded_state(home: Path, tmp_path: Path) -> N
     with pytest.raises(UserError, match="another budget"):
         PLUG.fit(agreed(home, budget={**BUDGET, "epsilon": 9}), nowhere, nowhere, tmp_path, seed=1, device="cpu",
                  progress=Silent())
-    again = SceneGenerator.load(tmp_path / "model").draw(20, seed=3, where=["weather=wet"])
-    assert set(again.table["weather"]) == {"wet"} and np.isfinite(again.states).all()
+    more = SceneGenerator.load(tmp_path / "model").draw(20, seed=3, where=["weather=wet"])
+    assert set(more.table["weather"]) == {"wet"} and np.isfinite(more.states).all()
 
 
 def test_a_group_is_the_unit_and_the_whole_budget_is_accounted(home: Path) -> None:
