@@ -166,7 +166,8 @@ def main() -> None:
     found = [json.loads(line) for line in said.rows.read_text().splitlines()] if said.rows.exists() else []
     command = (f"python -m tests.benchmarks.driving_privacy --train RUN_A --test RUN_B --epsilons {said.epsilons} "
                f"--units {said.units} --contributions {said.contributions} --effort {said.effort:g}"
-               + (f" --arms {said.arms} --drawn {said.drawn}" if said.drawn else ""))
+               + (f" --arms {said.arms}" if said.arms != ask.get_default("arms") else "")
+               + (f" --drawn {said.drawn}" if said.drawn else ""))
     if not said.page_only:
         train, schema = read(said.train)
         test = read(said.test)[0]
