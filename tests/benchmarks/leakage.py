@@ -53,6 +53,7 @@ FIRST = 5_000  # seed of the first round: none that the attacks were developed w
 ROWS = 8_000
 RELEASED = 2_400  # phantoms: with as many as train, 600, one clean set in five is left open
 INNOCENT = "innocent"
+CARE = "**Read with care.**"
 
 
 @dataclass(frozen=True)
@@ -162,6 +163,9 @@ KINDS = {
                  "smoother 0.1": smoother(0.1), "smoother 0.3": smoother(0.3)},
     "adult": {k: (COPIES | SMOOTHERS)[k] for k in ("1 % copied", "5 % copied", "smoother 0.1", "smoother 0.3")},
 }
+DOMAINS = {"all but MedNIST": ("mixed", "spikes", "repeated", "adult", "ours", "images", "scenes"),
+           "tables": ("mixed", "spikes", "repeated", "adult", "ours"), "phantoms": ("images",),
+           "MedNIST, whose slices are no patients": ("mednist",), "scenes": ("scenes",)}
 INNOCENTS = {"mixed": 4, "spikes": 2, "repeated": 2, "adult": 2, "images": 1, "mednist": 1, "scenes": 1}  # a round
 MEMORISED = {INNOCENT: 0.0, "1 % copied": 0.01, "5 % copied": 0.05, "20 % copied": 0.2, "memoriser": 1.0}
 OVERTRAINED = {"ours, over-trained .3 x": 0.3, "ours, over-trained 1 x": 1.0}
@@ -346,7 +350,14 @@ SHOWN = {"leakage.copies.exact": "exact", "leakage.copies.near": "near", "leakag
          "isolated AUC", "leakage.criteria.singling_out": "singling out", "leakage.criteria.linkability": "linkability"}
 
 
-def markdown(found: list[dict], command: str) -> str:
+def notes(page: Path) -> list[str]:
+    """What a person wrote into the page, which a new page keeps."""
+    text = page.read_text(encoding="utf-8") if page.exists() else ""
+    start, end = text.find(CARE), text.find("| generators |")
+    return [*text[start:end].strip().splitlines(), ""] if 0 <= start < end else []
+
+
+def markdown(found: list[dict], command: str, written: list[str]) -> str:
     """The page: summary first, then one row a population and generator, then the figures of tables."""
     machine = report.machine()
     lines = ["# Calibration of the leakage gate", "", *str(__doc__).strip().splitlines()[5:], "",
@@ -357,13 +368,13 @@ def markdown(found: list[dict], command: str) -> str:
              f"phantoms of 1,000 patients ({RELEASED:,} synthetic) and MedNIST (1,200 images to train on) at 32 px, "
              "traffic of 800 drivers. "
              "*Stopped*: failed or inconclusive. Brackets: 95 % "
-             "Wilson intervals.", "",
+             "Wilson intervals.", "", *written,
              "| generators | stopped | failed |", "|---|---|---|"]
+    quiet = [f for f in found if f["kind"] == INNOCENT]
     loud = [f for f in found if f["share"] >= 0.01 and f["kind"] not in ("mirrored", "smoother 0.5", "smoother 0.8")]
-    groups = {"innocent": [f for f in found if f["kind"] == INNOCENT],
-              "innocent, tables": [f for f in found if f["kind"] == INNOCENT and f["part"] in KINDS],
-              "leaking at 1 % of the rows or more (without the last three below)": loud,
-              "the same, tables": [f for f in loud if f["part"] in (*KINDS, "ours")]}
+    groups = {}
+    for name, mine in (("innocent", quiet), ("leaking at 1 % of the records or more", loud)):
+        groups |= {f"{name}: {domain}": [f for f in mine if f["part"] in parts] for domain, parts in DOMAINS.items()}
     groups |= {name: [f for f in found if f["kind"] == name] for name in ("smoother 0.5", "smoother 0.8", "mirrored")}
     for name, mine in groups.items():
         if mine:
@@ -429,7 +440,8 @@ def main() -> None:
             with a.raw.open("a") as file:
                 file.writelines(json.dumps(f) + "\n" for f in new)
             if known or new:
-                a.raw.with_suffix(".md").write_text(markdown(known + new, command), encoding="utf-8")
+                a.raw.with_suffix(".md").write_text(
+                    markdown(known + new, command, notes(a.raw.with_suffix(".md"))), encoding="utf-8")
             print(f"round {number} {part}: {len(new)} judged, {sum(f['seconds'] for f in new):.0f} CPU s", flush=True)
 
 
