@@ -87,8 +87,8 @@ class Limits:
       (``tests/benchmarks/nearness.py``): where copies or smoothed training rows bring the membership attacks to their
       own limit of .55, the share is .52 (copies) to .535 (smoothers); fresh rows are at .49 to .51.
     * residual .10: residual risk of singling out, linkability and inference: what attackers reach on training people
-      beyond what they reach on anybody. A veto: innocent tables are not surely above 0, while their upper bounds reach
-      .29 and would stop them.
+      beyond what they reach on anybody. A veto: lower bounds of innocent tables reach .04, while their upper bounds
+      reach .29 and would stop them.
     * inference .03: advantage on a sensitive column, train over holdout, upper bound.
     * ties: share of tied distances above which the distance test says nothing (20 %).
     * minimum_rows: holdout rows needed for any membership figure.
