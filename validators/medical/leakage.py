@@ -56,8 +56,8 @@ class Limits:
       by .58, a memorised one reaches .80.
     * critic .75: the same AUC for an attacker who stole the critic, which is never published.
     * shadow_auc .65: by shadow models on the patients most at risk (``synthesis.attacks: release`` only). Bounds of 20
-      innocent sets each, phantoms: .631 at most with 200 patients a side, .653 with 160, .72 with 80; of sets with 20 %
-      of copies .645 to .75, of copies alone 1 (``tests/benchmarks/shadows.py``).
+      innocent sets each, phantoms: .631 at most with 200 patients a side, .653 with 160; of sets with 20 % of copies
+      .645 and .70, of copies alone 1 (``tests/benchmarks/shadows.py``).
     * inference .08: advantage on a sensitive column of the listing, train over holdout, upper bound (a leak-free set of
       400 untouched patients is bounded by .04, copied listings reach .08 to .23).
     * minimum_patients, minimum_images: patients of each part and synthetic images below which nothing is said.
