@@ -33,7 +33,7 @@ from validators.audit import CANARIES, GUESSES, Audit, asked, declared, finding,
 from validators.finding import Finding
 
 HERE = 0.9  # share of the other vehicles' slots that are taken
-RUNS = 4  # measurements: with one, noise of a quarter of what epsilon 1 needs is found seven times in ten
+RUNS = 4  # measurements: the bound of one alone is too wide to catch noise of a quarter at epsilon 1
 MISSING = 0.1  # of the listing's numbers that may be missing
 CHANGE = 3.0  # s that a change of lane lasts
 
