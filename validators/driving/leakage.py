@@ -69,8 +69,8 @@ class Limits:
       share vehicles make tens of entities, not thousands (clean sets: bounds of .654 and .069 at worst).
     * critic .75: the same AUC for an attacker who stole the private model.
     * shadow_auc .70: by shadow models on the entities most at risk (``synthesis.attacks: release`` only). Bounds of 20
-      innocent sets each, toy traffic: .610 at most with 200 drivers a side, .667 with 150, .633 with 40 of twelve scenes;
-      of sets with 20 % of copies .66 to .72, of copies alone 1 (``tests/benchmarks/shadows.py``).
+      innocent sets each, toy traffic: .610 at most with 200 drivers a side, .667 with 150, .633 with 40 of twelve
+      scenes; of sets with 20 % of copies .66 to .72, of copies alone 1 (``tests/benchmarks/shadows.py``).
     * distance, distance_excess, ties: as for tables; nearness to train may veto, never justify.
     * uniqueness .10: share of drives matched to one synthetic scene by 2 to 4 points, train over untouched.
     * inference .08: advantage on a sensitive column of the listing, train over holdout, as for images.
