@@ -128,6 +128,15 @@ def test_after_the_measurement_no_image_is_there_and_training_goes_on(home: Path
     record = PLUG.fit(said, nowhere, nowhere, tmp_path / "fit", seed=1, device="cpu", progress=Silent())
     assert (tmp_path / "fit" / road.KEPT).read_bytes() == before  # the budget was not spent again
     assert record["released_phase"] == "mean features" and record["privacy"]["epsilon"] == 8.0
+
+    again = tmp_path / "again"
+    again.mkdir()
+    (tmp_path / "again.partial").mkdir()
+    (tmp_path / "fit" / road.STORED).rename(again / road.STORED)  # of a stage that was finished, and is made anew
+    record = PLUG.fit(said, nowhere, nowhere, tmp_path / "again.partial", seed=1, device="cpu", progress=Silent())
+    assert (tmp_path / "again.partial" / road.STORED).read_bytes() == before
+    assert record["privacy"]["epsilon"] == 8.0
+
     with pytest.raises(UserError, match="another budget"):
         PLUG.fit(dataclasses.replace(said, budget=dataclasses.replace(said.budget, epsilon=9.0)), nowhere, nowhere,
                  tmp_path / "fit", seed=1, device="cpu", progress=Silent())

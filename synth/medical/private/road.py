@@ -2,9 +2,9 @@
 
 :func:`synth.medical.private.measure.measured` is the only function here that is given real images, beside the noisy
 gradients of a critic where the plan has one; the accountant has both before training begins. The listing comes from
-rows drawn from noisy marginals, as in a table; images from noisy mean features. An interrupted training goes on from
-the measurement, which is not made twice; a critic's training starts again, and what was discarded is no part of the
-release.
+rows drawn from noisy marginals, as in a table; images from noisy mean features. A training that was interrupted, or
+whose results were changed, is made from the measurement, which is not made twice; a critic's training starts again, and
+what was discarded is no part of the release.
 """
 
 from __future__ import annotations
@@ -12,6 +12,7 @@ from __future__ import annotations
 import dataclasses
 import json
 import math
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -47,7 +48,7 @@ from synth.tabular.generator import TableGenerator
 from synth.tabular.private import road as tables
 from synth.tabular.private.measure import Measured
 
-KEPT = "checkpoint-measured"  # survives an interruption of the stage
+KEPT, STORED = "checkpoint-measured", "measured"  # in an interrupted stage, in a finished one
 
 
 def fit(contract: Contract, ingested: Path, split: Path, out: Path, *, seed: int, device: str,
@@ -73,6 +74,7 @@ def fit(contract: Contract, ingested: Path, split: Path, out: Path, *, seed: int
     generator.save(out / "model")
     (out / "history.json").write_text(json.dumps(generator.history) + "\n", encoding="utf-8")
     keep_count(out, "images", known.count)
+    shutil.copy(out / KEPT, out / STORED)
     return {"rows": known.count, "rows_drawn_to_train_on": len(frame), "recipe": plans.NAME,
             "released_phase": model.history["released"], "parameters": model.history["parameters"],
             "phases": phases_shown(generator.history), "privacy": known.statement}
@@ -149,9 +151,11 @@ def _measurement(real: Callable[[], StoredImages], contract: Contract, plan: Pla
     """
     budget = contract.budget
     assert budget is not None
-    if (out / KEPT).is_file():
-        tensors, said = checkpoint.read(out / KEPT)
-        tables.require_same(said["statement"], budget, out.name)
+    if (place := tables.earlier(out, KEPT, STORED)) is not None:
+        if place != out / KEPT:
+            shutil.copy(place, out / KEPT)
+        tensors, said = checkpoint.read(place)
+        tables.require_same(said["statement"], budget, place.parent.name)
         steps = said["steps"]
         return Known(listing=Measured.from_json(said["listing"]), mean=tensors["mean"], count=said["count"],
                      statement=said["statement"]), None if steps is None else NoisySteps(**steps)

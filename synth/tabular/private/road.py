@@ -142,9 +142,9 @@ def _measurement(contract: Contract, ingested: Path, split: Path, out: Path, pro
     return found, said
 
 
-def earlier(out: Path) -> Path | None:
+def earlier(out: Path, kept: str = KEPT, stored: str = STORED) -> Path | None:
     """Where the stage, interrupted in ``out`` or finished before, has kept what it measured, if it has."""
-    return next((p for p in (out / KEPT, out.with_suffix("") / STORED) if p.is_file()), None)
+    return next((p for p in (out / kept, out.with_suffix("") / stored) if p.is_file()), None)
 
 
 def begin(out: Path) -> int:
