@@ -143,9 +143,10 @@ def test_a_table_of_one_column_keeps_its_empty_lines(tmp_path: Path) -> None:
 
 
 def test_under_a_budget_nothing_is_read_off_the_data_that_could_be_declared(tmp_path: Path) -> None:
-    agreed = contract(csv(tmp_path, "x", ["1"]), column("x", "integer"), FILLER,
-                      top={"budget": {"epsilon": 3, "delta": 1e-6}})
-    assert "'x' does not declare its bounds and decimals" in refused(tmp_path, agreed)
+    for logical, lacking in (("number", "its bounds and decimals,"), ("integer", "its bounds,")):
+        agreed = contract(csv(tmp_path, "x", ["1"]), column("x", logical), FILLER,
+                          top={"budget": {"epsilon": 3, "delta": 1e-6}})
+        assert f"'x' does not declare {lacking}" in refused(tmp_path, agreed)
 
 
 def test_identifiers_and_text_never_reach_the_working_form(tmp_path: Path) -> None:
