@@ -1,12 +1,15 @@
 """How things are run: the command line, the stages in order, and the Prefect flow. Thin by intent.
 
-Threads that wait for each other at the end of every matrix product spin for 300,000 rounds by default (libgomp). On a
-machine that does anything else they spin while the one they wait for has no core: a training step with two threads
-beside two other processes took ten to thirty times as long. A thousand rounds cost nothing on a free machine. It is
-read when torch is loaded, which is after this.
+Threads that wait for each other at the end of every matrix product spin for 300,000 rounds by default (libgomp). Where
+other processes want the cores they spin while the one they wait for has none: a training step with two threads beside
+two other processes took ten to thirty times as long. So where a machine is busy when a run starts they sleep after a
+thousand rounds; on a free one that would cost convolutions up to a fifth. It is read when torch is loaded, after this.
 """
 
 import os
 
-if "OMP_WAIT_POLICY" not in os.environ:
-    os.environ.setdefault("GOMP_SPINCOUNT", "1000")
+BUSY = 0.25  # processes a core that were running in the last minute
+
+if "OMP_WAIT_POLICY" not in os.environ and hasattr(os, "getloadavg"):
+    if os.getloadavg()[0] > BUSY * (os.cpu_count() or 1):
+        os.environ.setdefault("GOMP_SPINCOUNT", "1000")
