@@ -10,6 +10,6 @@ import os
 
 BUSY = 0.25  # processes a core that were running in the last minute
 
-if "OMP_WAIT_POLICY" not in os.environ and hasattr(os, "getloadavg"):
-    if os.getloadavg()[0] > BUSY * (os.cpu_count() or 1):
-        os.environ.setdefault("GOMP_SPINCOUNT", "1000")
+_busy = hasattr(os, "getloadavg") and os.getloadavg()[0] > BUSY * (os.cpu_count() or 1)
+if _busy and "OMP_WAIT_POLICY" not in os.environ:
+    os.environ.setdefault("GOMP_SPINCOUNT", "1000")
