@@ -7,12 +7,14 @@ scores tell is in :mod:`validators.shadow_ratios`.
 
 from __future__ import annotations
 
+import hashlib
 import os
 import pickle
 import subprocess
 import sys
 import time
 from abc import ABC, abstractmethod
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import ClassVar, Generic, TypeVar
@@ -51,6 +53,17 @@ class Design(ABC):
     @abstractmethod
     def score(self, number: int) -> np.ndarray:
         """Train shadow ``number`` on one thread and score the targets: (signals, rows), NaN for what it cannot say."""
+
+    def trained_on(self, number: int) -> np.ndarray:
+        """Records of the pool that shadow ``number`` is trained on, bool (records,)."""
+        return np.asarray(self.inside[number][self.owners])
+
+    def digest(self, said: object, parts: Iterable[np.ndarray]) -> str:
+        """A :attr:`name` from what is written down as text, the arrays of a domain, and what every design has."""
+        found = hashlib.sha256(repr(said).encode())
+        for part in (*parts, self.owners, self.inside, self.rows):
+            found.update(np.ascontiguousarray(part).tobytes())
+        return found.hexdigest()[:16]
 
 
 D = TypeVar("D", bound=Design)

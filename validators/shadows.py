@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import ClassVar
@@ -46,12 +45,8 @@ class TableDesign(Design):
     @property
     def name(self) -> str:
         """See :class:`~validators.shadowing.Design`."""
-        digest = hashlib.sha256(repr((self.seed, self.training, self.constraints, self.target, self.conditions, self.k,
-                                      self.schema)).encode())
-        for part in (pd.util.hash_pandas_object(self.frame, index=False).to_numpy(), self.owners, self.inside,
-                     self.rows):
-            digest.update(np.ascontiguousarray(part).tobytes())
-        return digest.hexdigest()[:16]
+        said = (self.seed, self.training, self.constraints, self.target, self.conditions, self.k, self.schema)
+        return self.digest(said, [pd.util.hash_pandas_object(self.frame, index=False).to_numpy()])
 
     def score(self, number: int) -> np.ndarray:
         """See :class:`~validators.shadowing.Design`."""
@@ -60,7 +55,7 @@ class TableDesign(Design):
         from synth.tabular.generator import TableGenerator
 
         torch.set_num_threads(1)
-        inside = self.inside[number][self.owners]
+        inside = self.trained_on(number)
         model = TableGenerator.fit(
             self.frame[inside].reset_index(drop=True), self.schema, self.constraints, training=self.training,
             seed=derive(self.seed, "shadow", number), entities=self.owners[inside], target=self.target,

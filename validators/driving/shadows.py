@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import ClassVar
@@ -56,13 +55,10 @@ class SceneDesign(Design):
     @property
     def name(self) -> str:
         """See :class:`~validators.shadowing.Design`."""
-        digest = hashlib.sha256(repr((self.seed, self.contract, self.schema, self.scenes.shape, self.draws)).encode())
         table = pd.util.hash_pandas_object(self.scenes.table, index=False).to_numpy()
         measured = [] if self.scenes.measured is None else [self.scenes.measured]
-        for part in (table, *(getattr(self.scenes, name) for name in ARRAYS), *measured, self.owners, self.inside,
-                     self.rows):
-            digest.update(np.ascontiguousarray(part).tobytes())
-        return digest.hexdigest()[:16]
+        return self.digest((self.seed, self.contract, self.schema, self.scenes.shape, self.draws),
+                           (table, *(getattr(self.scenes, name) for name in ARRAYS), *measured))
 
     def score(self, number: int) -> np.ndarray:
         """See :class:`~validators.shadowing.Design`."""
@@ -72,7 +68,7 @@ class SceneDesign(Design):
         from synth.progress import Silent
 
         torch.set_num_threads(1)
-        inside = self.inside[number][self.owners]
+        inside = self.trained_on(number)
         model = SceneGenerator.fit(
             replace(self.scenes.take(inside), entities=self.owners[inside]), self.schema, self.contract,
             seed=derive(self.seed, "shadow", number), device="cpu", progress=Silent())

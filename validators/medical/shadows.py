@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import ClassVar
@@ -49,13 +48,11 @@ class ImageDesign(Design):
     @property
     def name(self) -> str:
         """See :class:`~validators.shadowing.Design`."""
-        digest = hashlib.sha256(repr((self.seed, self.contract, self.schema, self.intensity, self.draws)).encode())
         table = pd.util.hash_pandas_object(self.images.table, index=False).to_numpy()
         weights = [value.numpy() for value in self.encoder.network.state_dict().values()]
         masks = [] if self.images.masks is None else [self.images.masks]
-        for part in (table, self.images.pixels, *masks, self.owners, self.inside, self.rows, *weights):
-            digest.update(np.ascontiguousarray(part).tobytes())
-        return digest.hexdigest()[:16]
+        return self.digest((self.seed, self.contract, self.schema, self.intensity, self.draws),
+                           (table, self.images.pixels, *masks, *weights))
 
     def score(self, number: int) -> np.ndarray:
         """See :class:`~validators.shadowing.Design`."""
@@ -65,7 +62,7 @@ class ImageDesign(Design):
         from synth.progress import Silent
 
         torch.set_num_threads(1)
-        inside = self.inside[number][self.owners]
+        inside = self.trained_on(number)
         model = ImageGenerator.fit(
             replace(self.images.take(inside), entities=self.owners[inside]), self.schema, self.contract, self.intensity,
             None, seed=derive(self.seed, "shadow", number), device="cpu", progress=Silent())

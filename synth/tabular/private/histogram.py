@@ -100,6 +100,11 @@ def _shared(counts: np.ndarray, mass: float) -> np.ndarray:
     return np.maximum(counts - excess[last[-1] if len(last) else 0], 0.0)
 
 
+def fan_of(width: int) -> int:
+    """Into how many parts a search for the point of a spike cuts an interval."""
+    return min(WIDE, width)
+
+
 def points(places: np.ndarray, starts: np.ndarray, width: int, measure: Measure, scale: float
            ) -> tuple[np.ndarray, np.ndarray]:
     """The single grid point in each interval [start, start + width) that holds its rows: (point or -1, noisy count).
@@ -108,7 +113,7 @@ def points(places: np.ndarray, starts: np.ndarray, width: int, measure: Measure,
     and the intervals are disjoint.
     """
     low, found, counts = starts.copy(), np.ones(len(starts), bool), np.zeros(len(starts))
-    fan = min(WIDE, width)
+    fan = fan_of(width)
     part = fan ** levels(width, fan)
     while part > 1:
         part //= fan

@@ -147,7 +147,7 @@ class _Work:
             share = whole / histogram.levels(points)
             if wide > 1:
                 share *= 1 - self.plan.points
-                exact = whole * self.plan.points / histogram.levels(wide, min(histogram.WIDE, wide))
+                exact = whole * self.plan.points / histogram.levels(wide, histogram.fan_of(wide))
                 search = partial(histogram.points, places, width=wide, scale=self._scale(exact),
                                  measure=partial(self._level, axis.name, exact))
             leaves = histogram.grow(np.where(places < 0, -1, places // wide), points,
