@@ -136,8 +136,13 @@ def audit(rows: pd.DataFrame, units: np.ndarray, schema: TableSchema, budget: Bu
     run = measured or (lambda frame, whose: measure(frame, schema, whose, budget,
                                                     Account(budget.epsilon, budget.delta)))
     found = run(joined.iloc[order].reset_index(drop=True), owners[order])
-    counted = each if budget.unit is Unit.ROW or measured is not None else min(each, budget.contributions)
-    return guessed(memberships(found, rows, planted, each=counted), inside, guesses, budget, rng)
+    most = each if measured is not None else counted(each, budget)
+    return guessed(memberships(found, rows, planted, each=most), inside, guesses, budget, rng)
+
+
+def counted(each: int, budget: Budget) -> int:
+    """Of a canary's ``each`` equal records, how many are measured."""
+    return min(each, budget.contributions) if budget.unit is Unit.ENTITY else each
 
 
 def guessed(score: np.ndarray, inside: np.ndarray, guesses: int, budget: Budget, rng: np.random.Generator, runs: int = 1

@@ -15,12 +15,13 @@ import sys
 import time
 from abc import ABC, abstractmethod
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import ClassVar, Generic, TypeVar
 
 import numpy as np
 
+from synth.contract.model import Training
 from synth.errors import InternalError
 
 SHADOWS = 32  # trained, where there is time
@@ -52,7 +53,7 @@ class Design(ABC):
 
     @abstractmethod
     def score(self, number: int) -> np.ndarray:
-        """Train shadow ``number`` on one thread and score the targets: (signals, rows), NaN for what it cannot say."""
+        """Train shadow ``number`` and score the targets: (signals, rows), NaN for what it cannot say."""
 
     def trained_on(self, number: int) -> np.ndarray:
         """Records of the pool that shadow ``number`` is trained on, bool (records,)."""
@@ -120,6 +121,13 @@ def halves(count: int, people: int, rng: np.random.Generator) -> np.ndarray:
     return inside
 
 
+def shorter(training: Training, share: float = 1.0) -> Training:
+    """The training of a shadow on ``share`` of as many records: half as many looks at each, or half of the seconds."""
+    less = EFFORT * min(share, 1.0)
+    options = tuple((name, float(value) * less if name == "seconds" else value) for name, value in training.options)
+    return replace(training, effort=min(training.effort, 1.0) * less, options=options)
+
+
 def alike(signals: np.ndarray) -> np.ndarray:
     """Signals (signals, records) of a model as they differ from record to record: mean 0, and of the last one,
     whose scale is a model's own, deviation 1."""
@@ -129,7 +137,10 @@ def alike(signals: np.ndarray) -> np.ndarray:
 
 
 def one(design: Design, number: int) -> np.ndarray:
-    """Scores of one shadow, (signals, rows)."""
+    """Scores of one shadow, (signals, rows), trained on one thread: the same whatever runs beside it."""
+    import torch
+
+    torch.set_num_threads(1)
     return design.score(number)
 
 

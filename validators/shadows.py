@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import ClassVar
 
 import numpy as np
@@ -19,7 +19,7 @@ from validators.diversity import neighbour_distances
 from validators.encode import Encoding
 from validators.finding import Finding
 from validators.shadow_ratios import TARGETS, Words
-from validators.shadowing import EFFORT, SECONDS, SHADOWS, Design, Pool, choose, halves, in_processes, isolated
+from validators.shadowing import SECONDS, SHADOWS, Design, Pool, choose, halves, in_processes, isolated, shorter
 
 POOL = 4_000  # people of train in the pool, and as many untouched ones
 ISOLATION = 5  # neighbours
@@ -50,11 +50,8 @@ class TableDesign(Design):
 
     def score(self, number: int) -> np.ndarray:
         """See :class:`~validators.shadowing.Design`."""
-        import torch
-
         from synth.tabular.generator import TableGenerator
 
-        torch.set_num_threads(1)
         inside = self.trained_on(number)
         model = TableGenerator.fit(
             self.frame[inside].reset_index(drop=True), self.schema, self.constraints, training=self.training,
@@ -88,12 +85,11 @@ def pooled(evidence: TableEvidence, count: int) -> Pool[TableDesign]:
     distance = neighbour_distances(points, points, ISOLATION, skip_self=True)[:, -1]
     targets = isolated(distance, chosen.owners, TARGETS)
     contract = evidence.contract
-    training = replace(contract.training, effort=min(contract.training.effort, 1.0) * EFFORT)
     return Pool(TableDesign(
         frame=frame, owners=chosen.owners, inside=halves(count, 2 * chosen.most, rng),
         rows=np.flatnonzero(np.isin(chosen.owners, targets)), encoding=encoding, schema=evidence.schema,
-        constraints=contract.constraints, training=training, target=contract.target, conditions=contract.conditions,
-        k=contract.k, seed=evidence.seed), targets < chosen.most)
+        constraints=contract.constraints, training=shorter(contract.training), target=contract.target,
+        conditions=contract.conditions, k=contract.k, seed=evidence.seed), targets < chosen.most)
 
 
 def judged(evidence: TableEvidence, pool: Pool[TableDesign], scores: np.ndarray, limit: float) -> list[Finding]:

@@ -53,7 +53,6 @@ FIRST = 5_000  # seed of the first round: none that the attacks were developed w
 ROWS = 8_000
 RELEASED = 2_400  # phantoms: with as many as train, 600, one clean set in five is left open
 INNOCENT = "innocent"
-CARE = "**Read with care.**"
 
 
 @dataclass(frozen=True)
@@ -350,13 +349,6 @@ SHOWN = {"leakage.copies.exact": "exact", "leakage.copies.near": "near", "leakag
          "isolated AUC", "leakage.criteria.singling_out": "singling out", "leakage.criteria.linkability": "linkability"}
 
 
-def notes(page: Path) -> list[str]:
-    """What a person wrote into the page, which a new page keeps."""
-    text = page.read_text(encoding="utf-8") if page.exists() else ""
-    start, end = text.find(CARE), text.find("| generators |")
-    return [*text[start:end].strip().splitlines(), ""] if 0 <= start < end else []
-
-
 def markdown(found: list[dict], command: str, written: list[str]) -> str:
     """The page: summary first, then one row a population and generator, then the figures of tables."""
     machine = report.machine()
@@ -440,8 +432,9 @@ def main() -> None:
             with a.raw.open("a") as file:
                 file.writelines(json.dumps(f) + "\n" for f in new)
             if known or new:
-                a.raw.with_suffix(".md").write_text(
-                    markdown(known + new, command, notes(a.raw.with_suffix(".md"))), encoding="utf-8")
+                page = a.raw.with_suffix(".md")
+                page.write_text(markdown(known + new, command, report.written(page, "| generators |")),
+                                encoding="utf-8")
             print(f"round {number} {part}: {len(new)} judged, {sum(f['seconds'] for f in new):.0f} CPU s", flush=True)
 
 

@@ -22,6 +22,7 @@ from pathlib import Path
 import numpy as np
 
 from synth.tabular.schema import TableSchema
+from tests.benchmarks import report
 
 ROOT = Path(__file__).resolve().parents[2]
 OUT = Path(__file__).parent / "results" / "privacy.jsonl"
@@ -153,7 +154,8 @@ def page(rows: list[dict], a: argparse.Namespace) -> str:
     lines = ["# Tables under a privacy budget", "", "Neighbours differ by one row, delta is 1e-6, the whole budget is "
              "spent on everything that reads a row: cells, marginals, training. C2ST is 1 = indistinguishable. Means "
              "over seeds ± half of their range; CPU seconds of training on a machine that did other work, too. Rows "
-             "without a budget are those of `tabular.md`.", "", f"    {command}", ""]
+             "without a budget are those of `tabular.md`.", "", f"    {command}", "",
+             *report.written(OUT.with_suffix(".md"), "## ")]
     audits = [r for r in rows if r["arm"] == "audit"]
     rows = [r for r in rows if r["arm"] != "audit"]
     for name in dict.fromkeys(r["set"] for r in rows):

@@ -52,6 +52,14 @@ def machine() -> dict[str, str | int]:
             "python": platform.python_version()}
 
 
+def written(page: Path, until: str) -> list[str]:
+    """What a person wrote into a page between the words *Read with care* and ``until``; a new page keeps it."""
+    text = page.read_text(encoding="utf-8") if page.exists() else ""
+    start = text.find("**Read with care.**")
+    end = text.find(until, start)
+    return [*text[start:end].strip().splitlines(), ""] if 0 <= start < end else []
+
+
 def interval(values: list[float]) -> tuple[float, float]:
     """Mean and half-width of the 95 % t-interval (0 for a single value)."""
     if len(values) < 2:

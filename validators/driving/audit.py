@@ -17,7 +17,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from synth.contract.model import Budget, Contract, Unit
+from synth.contract.model import Contract, Unit
 from synth.driving.evidence import SceneEvidence
 from synth.driving.header import FARTHEST_LANE, SIZES
 from synth.driving.private.measure import Known, described, measured
@@ -29,7 +29,7 @@ from synth.tabular.private.axes import SINGLE, Grid
 from synth.tabular.private.find import lacking
 from synth.tabular.private.measure import kept
 from synth.tabular.schema import TableSchema
-from validators.audit import CANARIES, GUESSES, Audit, asked, declared, finding, guessed, memberships, plant
+from validators.audit import CANARIES, GUESSES, Audit, asked, counted, declared, finding, guessed, memberships, plant
 from validators.finding import Finding
 
 HERE = 0.9  # share of the other vehicles' slots that are taken
@@ -130,11 +130,6 @@ def audit(scenes: Scenes, schema: TableSchema, contract: Contract, *, canaries: 
         rows, theirs = (described(part, known.listing, known.header) for part in (scenes, spies))
         score[number] = memberships(known.rows, rows, theirs, each=counted(each, budget))
     return guessed(score.reshape(-1), inside.reshape(-1), guesses * runs, budget, rng, runs)
-
-
-def counted(each: int, budget: Budget) -> int:
-    """Of a canary's equal scenes, how many are measured."""
-    return min(each, budget.contributions) if budget.unit is Unit.ENTITY else each
 
 
 def spelled_out(contract: Contract, schema: TableSchema) -> Contract:

@@ -24,7 +24,7 @@ from validators.driving.summaries import Axes
 from validators.finding import Finding
 from validators.membership import Side
 from validators.shadow_ratios import TARGETS, Words
-from validators.shadowing import EFFORT, SECONDS, SHADOWS, Design, Pool, alike, choose, halves, in_processes, isolated
+from validators.shadowing import SECONDS, SHADOWS, Design, Pool, alike, choose, halves, in_processes, isolated, shorter
 
 POOL = 2_000  # entities of train in the pool, and as many untouched ones
 DRAWN = 2_000  # synthetic scenes looked at, at most
@@ -62,12 +62,9 @@ class SceneDesign(Design):
 
     def score(self, number: int) -> np.ndarray:
         """See :class:`~validators.shadowing.Design`."""
-        import torch
-
         from synth.driving.generator import SceneGenerator
         from synth.progress import Silent
 
-        torch.set_num_threads(1)
         inside = self.trained_on(number)
         model = SceneGenerator.fit(
             replace(self.scenes.take(inside), entities=self.owners[inside]), self.schema, self.contract,
@@ -99,11 +96,11 @@ def pooled(evidence: SceneEvidence, count: int) -> Pool[SceneDesign]:
     points = axes.of(data)
     targets = isolated(neighbour_distances(points, points, ISOLATION, skip_self=True)[:, -1], chosen.owners, TARGETS)
     rows = np.flatnonzero(np.isin(chosen.owners, targets))
-    training = replace(evidence.contract.training, effort=min(evidence.contract.training.effort, 1.0) * EFFORT)
     return Pool(SceneDesign(
         owners=chosen.owners, inside=halves(count, 2 * chosen.most, rng), rows=_some(rows, chosen.owners, rng),
         seed=evidence.seed, scenes=scenes, axes=axes, schema=evidence.schema,
-        contract=replace(evidence.contract, training=training), draws=min(len(evidence.synthetic), DRAWN),
+        contract=replace(evidence.contract, training=shorter(evidence.contract.training)),
+        draws=min(len(evidence.synthetic), DRAWN),
     ), targets < chosen.most)
 
 

@@ -16,7 +16,7 @@ import pandas as pd
 import torch
 from numpy.typing import NDArray
 
-from synth.contract.model import Budget, Contract, Unit
+from synth.contract.model import Contract
 from synth.gan.private import noise
 from synth.medical.canvas import STEPS, Canvas
 from synth.medical.evidence import ImageEvidence, Images
@@ -27,7 +27,7 @@ from synth.progress import Silent
 from synth.records.budget import units
 from synth.tabular.private.measure import kept
 from synth.tabular.schema import TableSchema
-from validators.audit import GUESSES, Audit, asked, declared, finding, guessed, plant
+from validators.audit import GUESSES, Audit, asked, counted, declared, finding, guessed, plant
 from validators.finding import Finding
 
 FIELDS = 4  # of a canary, along each side
@@ -112,11 +112,6 @@ def audit(images: Images, schema: TableSchema, contract: Contract, seed: int, *,
     score = coins(known.mean.double().numpy() * known.count - rest, spies, schema, canvas, torch.from_numpy(
         conditions.encode(spies.table)), float(spent["noise"]), most)
     return guessed(score, inside, guesses, budget, rng)
-
-
-def counted(each: int, budget: Budget) -> int:
-    """Of a canary's equal images, how many are measured."""
-    return min(each, budget.contributions) if budget.unit is Unit.ENTITY else each
 
 
 def coins(left: NDArray[np.float64], spies: Images, schema: TableSchema, canvas: Canvas, vectors: torch.Tensor,

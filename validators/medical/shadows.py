@@ -10,7 +10,6 @@ import numpy as np
 import pandas as pd
 
 from synth.contract import Contract
-from synth.contract.model import Training
 from synth.medical.evidence import ImageEvidence, Images
 from synth.medical.intensity import Intensity
 from synth.medical.reread import joined
@@ -22,7 +21,7 @@ from validators.diversity import neighbour_distances
 from validators.finding import Finding
 from validators.medical.contrastive import Contrastive
 from validators.shadow_ratios import TARGETS, Words
-from validators.shadowing import EFFORT, SECONDS, SHADOWS, Design, Pool, alike, choose, halves, in_processes, isolated
+from validators.shadowing import SECONDS, SHADOWS, Design, Pool, alike, choose, halves, in_processes, isolated, shorter
 
 POOL = 2_000  # patients of train in the pool, and as many untouched ones
 DRAWN = 3_000  # synthetic images looked at, at most
@@ -56,12 +55,9 @@ class ImageDesign(Design):
 
     def score(self, number: int) -> np.ndarray:
         """See :class:`~validators.shadowing.Design`."""
-        import torch
-
         from synth.medical.generator import ImageGenerator
         from synth.progress import Silent
 
-        torch.set_num_threads(1)
         inside = self.trained_on(number)
         model = ImageGenerator.fit(
             replace(self.images.take(inside), entities=self.owners[inside]), self.schema, self.contract, self.intensity,
@@ -99,13 +95,6 @@ def pooled(evidence: ImageEvidence, encoder: Contrastive, count: int) -> Pool[Im
         schema=evidence.schema, intensity=evidence.intensity, draws=min(len(evidence.synthetic), DRAWN),
         contract=replace(evidence.contract, training=shorter(evidence.contract.training, len(images) / 2 / learnt)),
     ), targets < chosen.most)
-
-
-def shorter(training: Training, share: float) -> Training:
-    """The training of a shadow on ``share`` of as many images: half as many looks at each, or half of the seconds."""
-    less = EFFORT * min(share, 1.0)
-    options = tuple((name, float(value) * less if name == "seconds" else value) for name, value in training.options)
-    return replace(training, effort=min(training.effort, 1.0) * less, options=options)
 
 
 def judged(evidence: ImageEvidence, pool: Pool[ImageDesign], scores: np.ndarray, limit: float) -> list[Finding]:
