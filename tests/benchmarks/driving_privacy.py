@@ -122,14 +122,18 @@ def page(found: list[dict[str, Any]], command: str) -> str:
     heads = "".join(f" {head} |" for head, _ in SHOWN.values())
     lines = ["# Scenes under a privacy budget", "", *(__doc__ or "").strip().splitlines()[4:], "",
              f"    {command}", "", f"Machine: {machine['cores']} cores, {machine['cpu']}, {machine['date']}; one "
-             f"thread, beside other work. {(found or audited)[0]['train']:,} scenes to train on.", "",
-             f"| epsilon | unit | scenes used | generator | scenes drawn |{heads} obeyed, each |",
-             "|---" * (len(SHOWN) + 6) + "|"]
-    for r in sorted(found, key=lambda r: (r["unit"], r["epsilon"], list(NAMES).index(r["arm"]))):
-        each = ", ".join(f"{k} {v:.0f}" for k, v in r["obeyed_each"].items())
-        figures = "".join(f" {r[key]:.{digits}f} |" for key, (_, digits) in SHOWN.items())
-        lines.append(f"| {r['epsilon']:g} | {_unit(r)} | {r['used']:,} | {NAMES[r['arm']]} | {r['scenes']:,} |"
-                     f"{figures} {each} |")
+             f"thread, beside other work. {(found or audited)[0]['train']:,} scenes to train on. Means over seeds ± "
+             "half of their range.", "",
+             f"| epsilon | unit | scenes used | generator | seeds | scenes drawn |{heads} obeyed, each |",
+             "|---" * (len(SHOWN) + 7) + "|"]
+    for unit, epsilon, arm in sorted({(r["unit"], r["epsilon"], r["arm"]) for r in found},
+                                     key=lambda k: (k[0], k[1], list(NAMES).index(k[2]))):
+        mine = [r for r in found if (r["unit"], r["epsilon"], r["arm"]) == (unit, epsilon, arm)]
+        each = ", ".join(f"{k} {np.mean([r['obeyed_each'][k] for r in mine]):.0f}" for k in mine[0]["obeyed_each"])
+        figures = "".join(f" {report.ranged([r[key] for r in mine], digits, half=key != 'cpu')} |"
+                          for key, (_, digits) in SHOWN.items())
+        lines.append(f"| {epsilon:g} | {_unit(mine[0])} | {mine[0]['used']:,} | {NAMES[arm]} | {len(mine)} | "
+                     f"{np.mean([r['scenes'] for r in mine]):,.0f} |{figures} {each} |")
     if audited:
         lines += ["", "## Audit", "", "Measurements with canary scenes, thrown away afterwards (arm `audit`), white "
                   "box; the bound has 95 % confidence. Where the ceiling is below the claim, no outcome could have "
@@ -167,7 +171,7 @@ def main() -> None:
     command = (f"python -m tests.benchmarks.driving_privacy --train RUN_A --test RUN_B --epsilons {said.epsilons} "
                f"--units {said.units} --contributions {said.contributions} --effort {said.effort:g}"
                + (f" --arms {said.arms}" if said.arms != ask.get_default("arms") else "")
-               + (f" --drawn {said.drawn}" if said.drawn else ""))
+               + (f" --drawn {said.drawn}" if said.drawn else "") + (f" --seed {said.seed}" if said.seed else ""))
     if not said.page_only:
         train, schema = read(said.train)
         test = read(said.test)[0]
@@ -187,7 +191,7 @@ def main() -> None:
                 with said.rows.open("a") as file:
                     file.writelines(json.dumps(r) + "\n" for r in new)
     if found:
-        command = "\n    ".join(dict.fromkeys([*(r["command"] for r in found if "command" in r), command]))
+        command = "\n    ".join(dict.fromkeys(r["command"] for r in found if "command" in r))
         said.rows.with_suffix(".md").write_text(page(found, command), encoding="utf-8")
 
 

@@ -183,10 +183,7 @@ def page(rows: list[dict], a: argparse.Namespace) -> str:
 def _line(epsilon: str, arm: str, rows: list[dict]) -> str:
     cells = []
     for key, _, digits in COLUMNS:
-        values = [float(r[key]) for r in rows if key in r]
-        text = f"{np.mean(values):.{digits}f}" if values else ""
-        spread = (max(values) - min(values)) / 2 if len(values) > 1 and key != "cpu" else 0.0
-        cells.append(text + (f" ± {spread:.{digits}f}" if spread else ""))
+        cells.append(report.ranged([float(r[key]) for r in rows if key in r], digits, half=key != "cpu"))
     return f"| {epsilon} | {arm} | {len(rows)} | " + " | ".join(cells) + " |"
 
 

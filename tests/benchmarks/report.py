@@ -52,6 +52,12 @@ def machine() -> dict[str, str | int]:
             "python": platform.python_version()}
 
 
+def ranged(values: list[float], digits: int, *, half: bool = True) -> str:
+    """The mean, and half of the range where there are several values (and it is not 0)."""
+    off = (max(values) - min(values)) / 2 if values and half else 0.0
+    return (f"{mean(values):.{digits}f}" if values else "") + (f" ± {off:.{digits}f}" if off else "")
+
+
 def written(page: Path, until: str) -> list[str]:
     """What a person wrote into a page between the words *Read with care* and ``until``; a new page keeps it."""
     text = page.read_text(encoding="utf-8") if page.exists() else ""
