@@ -8,17 +8,21 @@ would show: an audit that cannot contradict a claim does not support it either.
 
 The auditor is given everything but the coins: all other rows, and the noisy counts themselves. The audited
 measurement is thrown away; nothing that is released ever holds a canary.
+
+Guesses cannot tell a quarter of a large noise from all of it, so the noise itself is looked at, too: what was measured
+less what all rows and canaries add is nothing but noise, whose squares have a chi-squared distribution. Canaries show
+what that cannot: records that count more than once, units that are none, rows that should not have been looked at.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 import numpy as np
 import pandas as pd
-from scipy.stats import binom
+from scipy.stats import binom, chi2
 
 from synth.contract.model import Attacks, Budget, Contract, Unit
 from synth.gan.private import noise
@@ -26,7 +30,7 @@ from synth.gan.private.accounting import Account
 from synth.tabular.evidence import TableEvidence
 from synth.tabular.private.axes import public_schema, start
 from synth.tabular.private.find import lacking
-from synth.tabular.private.measure import Measured, measure
+from synth.tabular.private.measure import Measured, kept, measure
 from synth.tabular.schema import ColumnSchema, TableSchema
 from validators import statistics as st
 from validators.finding import Finding, Verdict
@@ -34,6 +38,8 @@ from validators.finding import Finding, Verdict
 IDENTITY = "leakage.audit"
 CANARIES, GUESSES = 1_000, 100
 CONFIDENCE = 0.95
+SUSPECTED = 0.5  # of the claimed noise, which coins are told by: hardly worse where it is all there, better where not
+QUIET = 1e-4  # chance that right noise is called too little
 
 Measure = Callable[[pd.DataFrame, np.ndarray], Measured]  # (rows, whose each is) -> what was measured
 
@@ -49,11 +55,23 @@ class Audit:
     lower_bound: float  # of epsilon, at 95 % confidence
     ceiling: float  # the bound if all guesses had been right
     runs: int = 1  # measurements that share the canaries out
+    cells: int = 0  # noisy numbers that were looked at
+    noise: float = 1.0  # their noise (root of the mean square) as a share of what is claimed
+
+    @property
+    def quiet(self) -> bool:
+        """Whether there is less noise than claimed."""
+        return self.cells > 0 and float(chi2.cdf(self.cells * self.noise**2, self.cells)) < QUIET
+
+    @property
+    def seen(self) -> float:
+        """The largest share of the claimed noise that is called too little."""
+        return float((chi2.ppf(QUIET, self.cells) / self.cells) ** 0.5) if self.cells else 0.0
 
     @property
     def contradicts(self) -> bool:
-        """Whether the claim is wrong, as far as 95 % confidence goes."""
-        return self.lower_bound > self.claimed
+        """Whether the claim is wrong, as far as 95 % confidence goes, or its noise is not there."""
+        return self.quiet or self.lower_bound > self.claimed
 
     @property
     def could_contradict(self) -> bool:
@@ -62,7 +80,7 @@ class Audit:
 
     def to_json(self) -> dict[str, Any]:
         """Plain data, for the record."""
-        return {**asdict(self), "confidence": CONFIDENCE, "contradicts": self.contradicts,
+        return {**asdict(self), "confidence": CONFIDENCE, "contradicts": self.contradicts, "quiet": self.quiet,
                 "could_contradict": self.could_contradict, "method": "white box (Steinke et al. 2023)"}
 
 
@@ -106,17 +124,29 @@ def memberships(found: Measured, rows: pd.DataFrame, canaries: pd.DataFrame, *, 
     Canaries share cells, so their coins are estimated together, as normal numbers of a coin's mean and variance. A
     canary stands for ``each`` equal rows.
     """
+    precision, pull = 4 * np.eye(len(canaries)), np.zeros(len(canaries))
+    for rest, mine, scale in _left(found, rows, canaries):
+        half = each * np.bincount(mine, minlength=len(rest)) / 2  # what is expected of the canaries
+        precision += (mine[:, None] == mine[None, :]) * (each / (SUSPECTED * scale)) ** 2
+        pull += each * (rest - half)[mine] / (SUSPECTED * scale) ** 2
+    return np.asarray(np.linalg.solve(precision, pull))
+
+
+def noises(found: Measured, rows: pd.DataFrame, shown: pd.DataFrame) -> np.ndarray:
+    """The noise of every measured cell as a multiple of its claimed deviation, ``shown`` being the canaries' rows."""
+    return np.concatenate([np.zeros(0), *((rest - np.bincount(theirs, minlength=len(rest))) / scale
+                                          for rest, theirs, scale in _left(found, rows, shown))])
+
+
+def _left(found: Measured, rows: pd.DataFrame, canaries: pd.DataFrame
+          ) -> Iterator[tuple[np.ndarray, np.ndarray, float]]:
+    """Of each measurement: noisy counts less those of ``rows``, the canaries' cells, the deviation of the noise."""
     cells, theirs = (np.stack([a.encode(f[a.name]) for a in found.axes], 1) for f in (rows, canaries))
     sizes = [a.size for a in found.axes]
-    precision, pull = 4 * np.eye(len(canaries)), np.zeros(len(canaries))
     for m in found.measurements:
-        shape = [sizes[j] for j in m.clique]
-        flat, mine = (np.ravel_multi_index(tuple(c[:, list(m.clique)].T), shape) for c in (cells, theirs))
-        half = each * np.bincount(mine, minlength=m.counts.size) / 2  # what is expected of the canaries
-        rest = m.counts.reshape(-1) - np.bincount(flat, minlength=m.counts.size) - half
-        precision += (mine[:, None] == mine[None, :]) * (each / m.scale) ** 2
-        pull += each * rest[mine] / m.scale**2
-    return np.asarray(np.linalg.solve(precision, pull))
+        flat, mine = (np.ravel_multi_index(tuple(c[:, list(m.clique)].T), [sizes[j] for j in m.clique])
+                      for c in (cells, theirs))
+        yield m.counts.reshape(-1) - np.bincount(flat, minlength=m.counts.size), mine, m.scale
 
 
 def audit(rows: pd.DataFrame, units: np.ndarray, schema: TableSchema, budget: Budget, *, canaries: int = CANARIES,
@@ -127,6 +157,8 @@ def audit(rows: pd.DataFrame, units: np.ndarray, schema: TableSchema, budget: Bu
     them holds). ``measured`` is what is audited; by default the measurement of a run.
     """
     rng = np.random.default_rng(noise.seed())
+    mine = kept(units, budget)  # so that all of it is used
+    rows, units = rows.iloc[mine].reset_index(drop=True), units[mine]
     planted = plant(schema, canaries, rng)
     inside = rng.random(canaries) < 0.5
     shown = np.repeat(np.flatnonzero(inside), each)
@@ -137,7 +169,9 @@ def audit(rows: pd.DataFrame, units: np.ndarray, schema: TableSchema, budget: Bu
                                                     Account(budget.epsilon, budget.delta)))
     found = run(joined.iloc[order].reset_index(drop=True), owners[order])
     most = each if measured is not None else counted(each, budget)
-    return guessed(memberships(found, rows, planted, each=most), inside, guesses, budget, rng)
+    shown = np.repeat(np.flatnonzero(inside), most)
+    return guessed(memberships(found, rows, planted, each=most), inside, guesses, budget, rng,
+                   left=noises(found, rows, planted.iloc[shown]))
 
 
 def counted(each: int, budget: Budget) -> int:
@@ -145,9 +179,11 @@ def counted(each: int, budget: Budget) -> int:
     return min(each, budget.contributions) if budget.unit is Unit.ENTITY else each
 
 
-def guessed(score: np.ndarray, inside: np.ndarray, guesses: int, budget: Budget, rng: np.random.Generator, runs: int = 1
-            ) -> Audit:
+def guessed(score: np.ndarray, inside: np.ndarray, guesses: int, budget: Budget, rng: np.random.Generator, *,
+            left: np.ndarray, runs: int = 1) -> Audit:
     """What guesses by ``score`` show of coins ``inside`` [canaries]: "in" of the highest, "out" of the lowest.
+
+    ``left``: the noise of what was measured, as multiples of what is claimed.
 
     Canaries of several ``runs`` may be guessed together: each is in one measurement only, and measurements of different
     records are together as private as one.
@@ -157,7 +193,8 @@ def guessed(score: np.ndarray, inside: np.ndarray, guesses: int, budget: Budget,
     correct = int(inside[ranked[-half:]].sum() + (~inside[ranked[:half]]).sum())
     return Audit(canaries=canaries, guesses=2 * half, correct=correct, claimed=budget.epsilon, runs=runs,
                  lower_bound=lower_bound(canaries, 2 * half, correct, budget.delta),
-                 ceiling=lower_bound(canaries, 2 * half, 2 * half, budget.delta))
+                 ceiling=lower_bound(canaries, 2 * half, 2 * half, budget.delta), cells=left.size,
+                 noise=float(np.square(left).mean() ** 0.5) if left.size else 1.0)
 
 
 def declared(evidence: TableEvidence) -> TableSchema:
@@ -204,9 +241,12 @@ def finding(found: Audit, known: str) -> Finding:
         limit=found.claimed, n=found.canaries,
         method=f"{found.canaries:,} canaries put into {_measurements(found.runs)} that of this run or left out by a "
                f"coin; {found.correct} of {found.guesses} guesses right by who knows {known} (Steinke, "
-               "Nasr, Jagielski 2023); lower bound with 95 % confidence. What was measured with them is thrown away",
+               "Nasr, Jagielski 2023); lower bound with 95 % confidence. The noise of "
+               f"{found.cells:,} cells is {found.noise:.3f} of what is claimed (chi-squared test at {QUIET:g}). What "
+               "was measured with canaries is thrown away",
         power=f"all guesses right would show an epsilon of {found.ceiling:.2f}"
-              + ("" if found.could_contradict else ": no outcome could have contradicted the claim"),
+              + ("" if found.could_contradict else ": no outcome could have contradicted the claim")
+              + f"; noise of less than {found.seen:.2f} of what is claimed would have been seen",
         remedy="the promise is broken: do not release, and find the fault in the noise" if found.contradicts else "",
         detail={"audit": found.to_json()})
 

@@ -74,6 +74,35 @@ def test_noise_a_quarter_of_what_is_claimed_is_caught(table: tuple[pd.DataFrame,
     assert audit.audit(*table, SCHEMA, BUDGET).contradicts
 
 
+def test_a_little_less_noise_is_seen_in_the_noise_itself(table: tuple[pd.DataFrame, np.ndarray],
+                                                         monkeypatch: pytest.MonkeyPatch) -> None:
+    found = audit.audit(*table, SCHEMA, BUDGET)
+    assert found.cells > 2_000 and found.noise == pytest.approx(1, abs=0.04)
+    assert 0.9 < found.seen < 1 and not found.quiet
+    right = noise.noisy
+    monkeypatch.setattr(noise, "noisy", lambda counts, scale: right(counts, 0.9 * scale))
+    found = audit.audit(*table, SCHEMA, BUDGET)
+    assert found.quiet and found.contradicts and found.lower_bound <= 1.0  # which guesses could not have told
+    assert found.noise == pytest.approx(0.9, abs=0.04)
+
+
+def test_rows_that_are_not_measured_are_no_noise(table: tuple[pd.DataFrame, np.ndarray]) -> None:
+    frame, units = table
+    found = audit.audit(frame, units // 3, SCHEMA, replace(BUDGET, epsilon=30.0, contributions=2), each=5)
+    assert found.noise == pytest.approx(1, abs=0.06)
+
+
+def test_right_noise_is_hardly_ever_called_too_little() -> None:
+    rng = np.random.default_rng(3)
+    claim = Budget(epsilon=1.0, delta=1e-6)
+    found = [audit.guessed(np.zeros(10), np.ones(10, bool), 2, claim, rng, left=rng.normal(size=50))
+             for _ in range(2_000)]
+    assert sum(f.quiet for f in found) <= 3  # of .2 expected
+    short = [audit.guessed(np.zeros(10), np.ones(10, bool), 2, claim, rng, left=rng.normal(size=50) / 4)
+             for _ in range(50)]
+    assert all(f.quiet for f in short)
+
+
 def test_rows_of_a_unit_without_bound_are_caught(table: tuple[pd.DataFrame, np.ndarray],
                                                  monkeypatch: pytest.MonkeyPatch) -> None:
     assert not audit.audit(*table, SCHEMA, BUDGET, each=6).contradicts
@@ -120,7 +149,7 @@ def test_a_run_that_asks_for_an_audit_has_it_in_the_leakage_gate_and_the_report(
     few = table[0].iloc[:300], table[1][:300]
     assert found in leakage.run(evidence(few, replace(BUDGET, audit=True)), leakage.Limits()).findings
     assert found.verdict is Verdict.PASS and found.limit == 1.0 and 0 < (found.value or 0) <= 1.0
-    assert "1,000 canaries" in found.method and "3.49" in found.power
+    assert "1,000 canaries" in found.method and "3.49" in found.power and "noise of less than 0.9" in found.power
     said = privacy.statement({"epsilon": 1.0, "delta": 1e-6}, {}, None, 11, found.detail["audit"])
     assert said["audit"]["lower_bound"] == found.detail["audit"]["lower_bound"] and said["epsilon"] == 1.0
 

@@ -29,7 +29,8 @@ from synth.tabular.private.axes import SINGLE, Grid
 from synth.tabular.private.find import lacking
 from synth.tabular.private.measure import kept
 from synth.tabular.schema import TableSchema
-from validators.audit import CANARIES, GUESSES, Audit, asked, counted, declared, finding, guessed, memberships, plant
+from validators import audit as tables
+from validators.audit import CANARIES, GUESSES, Audit, asked, counted, declared, finding, guessed, plant
 from validators.finding import Finding
 
 HERE = 0.9  # share of the other vehicles' slots that are taken
@@ -121,15 +122,18 @@ def audit(scenes: Scenes, schema: TableSchema, contract: Contract, *, canaries: 
     rng = np.random.default_rng(noise.seed())
     scenes = scenes.take(kept(units(scenes.entities, budget), budget).astype(np.int64))  # so that all of it is used
     inside = rng.random((runs, canaries)) < 0.5
-    score = np.zeros((runs, canaries))
+    score, left = np.zeros((runs, canaries)), list[np.ndarray]()
     for number in range(runs):
         spies = planted(scenes, schema, canaries, rng)
         together = joined(scenes, spies.take(np.repeat(np.flatnonzero(inside[number]), each)))
         held = Held(together.take(rng.permutation(len(together))), schema)
         known = run(held) if run else measured(held, contract, Silent())  # type: ignore[arg-type]
         rows, theirs = (described(part, known.listing, known.header) for part in (scenes, spies))
-        score[number] = memberships(known.rows, rows, theirs, each=counted(each, budget))
-    return guessed(score.reshape(-1), inside.reshape(-1), guesses * runs, budget, rng, runs)
+        most = counted(each, budget)
+        score[number] = tables.memberships(known.rows, rows, theirs, each=most)
+        left.append(tables.noises(known.rows, rows, theirs.iloc[np.repeat(np.flatnonzero(inside[number]), most)]))
+    return guessed(score.reshape(-1), inside.reshape(-1), guesses * runs, budget, rng, runs=runs,
+                   left=np.concatenate(left))
 
 
 def spelled_out(contract: Contract, schema: TableSchema) -> Contract:

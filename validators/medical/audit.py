@@ -27,7 +27,7 @@ from synth.progress import Silent
 from synth.records.budget import units
 from synth.tabular.private.measure import kept
 from synth.tabular.schema import TableSchema
-from validators.audit import GUESSES, Audit, asked, counted, declared, finding, guessed, plant
+from validators.audit import GUESSES, SUSPECTED, Audit, asked, counted, declared, finding, guessed, plant
 from validators.finding import Finding
 
 FIELDS = 4  # of a canary, along each side
@@ -109,21 +109,26 @@ def audit(images: Images, schema: TableSchema, contract: Contract, seed: int, *,
     everyone = np.arange(len(images))
     rest = summed(held, everyone, canvas, conditions, images.table, Silent())  # type: ignore[arg-type]
     spent = next(m for m in known.statement["mechanisms"] if m["name"] == "mean features of images")
-    score = coins(known.mean.double().numpy() * known.count - rest, spies, schema, canvas, torch.from_numpy(
-        conditions.encode(spies.table)), float(spent["noise"]), most)
-    return guessed(score, inside, guesses, budget, rng)
-
-
-def coins(left: NDArray[np.float64], spies: Images, schema: TableSchema, canvas: Canvas, vectors: torch.Tensor,
-          scale: float, each: int) -> NDArray[np.float64]:
-    """The posterior mean of each canary's coin (less a half), from ``left`` [features, 1 + K], noise ``scale``."""
-    look, held, sides = Features(canvas.width, spies.pixels.shape[2:]), Held(spies, schema), told(vectors).double()
+    left, scale = known.mean.double().numpy() * known.count - rest, float(spent["noise"])
+    look, spied = Features(canvas.width, spies.pixels.shape[2:]), Held(spies, schema)
+    sides = told(torch.from_numpy(conditions.encode(spies.table))).double()
     with torch.no_grad():
-        seen = torch.cat([look(laid(held, np.arange(len(spies))[i:i + BATCH], canvas))  # type: ignore[arg-type]
-                          for i in range(0, len(spies), BATCH)]).double()
+        seen = torch.cat([look(laid(spied, np.arange(canaries)[i:i + BATCH], canvas))  # type: ignore[arg-type]
+                          for i in range(0, canaries, BATCH)]).double()
+    theirs = most * (seen[inside].T @ sides[inside]).numpy()
+    return guessed(coins(left, seen, sides, SUSPECTED * scale, most), inside, guesses, budget, rng,
+                   left=(left - theirs) / scale)
+
+
+def coins(left: NDArray[np.float64], seen: torch.Tensor, sides: torch.Tensor, scale: float, each: int
+          ) -> NDArray[np.float64]:
+    """The posterior mean of each canary's coin (less a half), from ``left`` [features, 1 + K] with noise ``scale``.
+
+    ``seen`` [canaries, features] and ``sides`` [canaries, 1 + K]: what each adds is ``each`` times their product.
+    """
     alike = ((seen @ seen.T) * (sides @ sides.T)).numpy() * (each / scale) ** 2
     pull = ((seen @ torch.from_numpy(left)) * sides).sum(1).numpy() * each / scale**2 - alike.sum(1) / 2
-    return np.asarray(np.linalg.solve(alike + 4 * np.eye(len(spies)), pull))
+    return np.asarray(np.linalg.solve(alike + 4 * np.eye(len(seen)), pull))
 
 
 def _joined(first: Images, second: Images, order: NDArray[np.int64]) -> Images:

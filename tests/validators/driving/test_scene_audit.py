@@ -86,6 +86,7 @@ def test_honest_measurements_are_not_contradicted(scenes: Scenes, budget: Budget
     found = [audit.audit(scenes, schema(), agreed(budget), runs=2) for _ in range(times)]
     assert not any(f.contradicts for f in found) and all(f.could_contradict and f.claimed == 1.0 for f in found)
     assert sum(f.correct for f in found) > 0.55 * 200 * times  # it does guess
+    assert all(f.cells > 500 and abs(f.noise - 1) < 0.1 for f in found)
 
 
 def test_noise_a_quarter_of_what_is_claimed_is_caught(scenes: Scenes, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -93,6 +94,7 @@ def test_noise_a_quarter_of_what_is_claimed_is_caught(scenes: Scenes, monkeypatc
     monkeypatch.setattr(noise, "noisy", lambda counts, scale: right(counts, scale / 4))
     found = audit.audit(scenes, schema(), agreed())
     assert found.contradicts and (found.canaries, found.guesses) == (4_000, 400)
+    assert found.quiet and found.noise == pytest.approx(0.25, abs=0.05)
 
 
 @contextmanager

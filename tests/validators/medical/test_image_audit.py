@@ -70,12 +70,20 @@ def test_canaries_are_nearly_at_right_angles(images: Any) -> None:
 def test_an_honest_measurement_is_not_contradicted(images: Any) -> None:
     found = audit.audit(images, schema(), agreed(), 1)
     assert found.correct > 55 and not found.contradicts and found.could_contradict and found.claimed == 1.0
+    assert found.cells > 500 and found.noise == pytest.approx(1, abs=0.1)
 
 
 def test_noise_a_quarter_of_what_is_claimed_is_caught(images: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     right = noise.noisy
     monkeypatch.setattr(noise, "noisy", lambda counts, scale: right(counts, scale / 4))
     assert audit.audit(images, schema(), agreed(), 1).contradicts
+
+
+def test_a_little_less_noise_is_seen_in_the_noise_itself(images: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    right = noise.noisy
+    monkeypatch.setattr(noise, "noisy", lambda counts, scale: right(counts, 0.8 * scale))
+    found = audit.audit(images, schema(), agreed(), 1)
+    assert found.quiet and found.contradicts and found.lower_bound <= 1.0
 
 
 def test_images_of_a_patient_without_bound_are_caught(images: Any, monkeypatch: pytest.MonkeyPatch) -> None:
