@@ -138,10 +138,11 @@ def page(found: list[dict[str, Any]], command: str) -> str:
         lines += ["", "## Audit", "", "Measurements with canary scenes, thrown away afterwards (arm `audit`), white "
                   "box; the bound has 95 % confidence. Where the ceiling is below the claim, no outcome could have "
                   "contradicted it. The arm `faulty` has a quarter of the noise that its claim needs.", "",
-                  "| claimed epsilon | unit | measurement | right guesses | lower bound | ceiling | CPU s |",
-                  "|---" * 7 + "|"]
+                  "| claimed epsilon | unit | measurement | right guesses | lower bound | noise found, of "
+                  "the claimed | contradicted | ceiling | CPU s |", "|---" * 9 + "|"]
         lines += [f"| {r['claimed']:g} | {_unit(r)} | {AUDITS[r['arm']]} | {r['correct']} of {r['guesses']} | "
-                  f"{r['lower_bound']:.2f} | {r['ceiling']:.2f} | {r['cpu']:.0f} |" for r in sorted(
+                  f"{r['lower_bound']:.2f} | {r['noise']:.3f} | {'yes' if r['contradicts'] else 'no'} | "
+                  f"{r['ceiling']:.2f} | {r['cpu']:.0f} |" for r in sorted(
                       audited, key=lambda r: (r["unit"], r["claimed"], list(AUDITS).index(r["arm"])))]
     return "\n".join([*lines, ""])
 

@@ -181,12 +181,13 @@ def page(rows: list[dict], a: argparse.Namespace) -> str:
                   "confidence, the highest is shown. Where the ceiling is below the claim, no outcome could "
                   "have contradicted it. The arm `faulty` has a quarter of the noise that its claim needs.", "",
                   "| set | claimed epsilon | measurement | canaries | guesses | right, of each seed | highest bound | "
-                  "contradicted | ceiling |", "|---" * 9 + "|"]
+                  "noise found, of the claimed | contradicted | ceiling |", "|---" * 10 + "|"]
         for name, epsilon, arm in sorted({(r["set"], r["epsilon"], r["arm"]) for r in audits}):
             mine = [r for r in audits if (r["set"], r["epsilon"], r["arm"]) == (name, epsilon, arm)]
             lines.append(
                 f"| {name} | {epsilon:g} | {AUDITS[arm]} | {mine[0]['canaries']:,} | {mine[0]['guesses']} | "
                 f"{', '.join(str(r['correct']) for r in mine)} | {max(r['lower_bound'] for r in mine):.2f} | "
+                f"{report.ranged([r['noise'] for r in mine], 3)} | "
                 f"{sum(r['contradicts'] for r in mine)} of {len(mine)} | {mine[0]['ceiling']:.2f} |")
         lines.append("")
     return "\n".join(lines)
