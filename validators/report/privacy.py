@@ -20,6 +20,10 @@ FIELDS = ("epsilon", "delta", "unit", "contributions", "neighbours", "mechanisms
 FALSE_ALARMS = (0.001, 0.01, 0.05, 0.1)
 OUTSIDE = ("this report and its figures, which were computed on real people and are no part of the guarantee",
            "the ledger's keyed samples of who was trained on, which say nothing without the publisher's key")
+AUDITED = {"correct": "right guesses", "claimed": "epsilon claimed", "lower_bound": "epsilon shown at least",
+           "ceiling": "epsilon if all guesses had been right", "runs": "measurements", "cells": "noisy figures seen",
+           "noise": "their noise, of what is claimed", "contradicts": "contradicts the claim",
+           "could_contradict": "guesses could have contradicted it", "quiet": "too little noise"}  # in words
 TRUST = "The publisher runs the training and sees the private data; whoever gets the release is not trusted."
 
 
@@ -46,6 +50,11 @@ def statement(privacy: Any, ledger: Mapping[str, Any], commit: Any, k: int, audi
         "side_channels": "How long the training took and whether it failed are not hidden from its operators.",
         "commit": commit, "rest": rest,
     }
+
+
+def audited(found: Any) -> Any:
+    """What an audit found, for people."""
+    return {AUDITED.get(key, key): value for key, value in found.items()} if isinstance(found, Mapping) else found
 
 
 def _curve(points: Any) -> list[tuple[float, float]]:

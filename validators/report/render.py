@@ -14,7 +14,7 @@ from typing import Any
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
 
-from validators.report import charts, drives, svg, tiles, words
+from validators.report import charts, drives, privacy, svg, tiles, words
 from validators.report.summary import ATTACKED
 
 HERE = Path(__file__).parent
@@ -191,7 +191,7 @@ def _environment() -> Environment:
     )
     environment.filters.update(
         number=words.number, threshold=words.threshold, seconds=words.seconds, shorten=words.shorten, label=_label,
-        plural=words.plural, sentence=words.sentence, named_unit=words.named_unit,
+        audited=privacy.audited, plural=words.plural, sentence=words.sentence, named_unit=words.named_unit,
         clause=words.clause, groupby_order=_groups,
         strip=lambda finding: Markup(charts.strip(finding)),
     )

@@ -11,6 +11,7 @@ from typing import Any
 
 from synth import seeds
 from synth.contract.model import Column, Contract, Inequality, Limit, Privacy, Role, Task
+from validators.audit import Audit
 from validators.finding import Finding, GateResult, Verdict
 from validators.report import build
 
@@ -254,7 +255,8 @@ def privacy() -> dict[str, Any]:
         "curve": [[1.0, 1e-3], [3.0, 1e-6], [5.0, 1e-11]],
         "outside": ["the number of rows", "the choice of the recipe"],
         "bounds": "declared in the contract", "rng": "operating system's randomness; floating point noise",
-        "audit": {"epsilon_low": 0.7, "ceiling": 1.8, "canaries": 1000}, "implied": "see the table",
+        "audit": Audit(canaries=1000, guesses=100, correct=75, claimed=3.0, lower_bound=0.7, ceiling=3.49, cells=2700,
+                       noise=1.01).to_json(), "implied": "see the table",
     }
 
 

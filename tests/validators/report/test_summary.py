@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from validators.finding import Finding, GateResult, Verdict
-from validators.report import disclosure_check
+from validators.report import disclosure_check, render
 from validators.report.privacy import FIELDS, most_found
 from validators.report.summary import WHO, summary
 
@@ -58,6 +58,11 @@ def test_the_page_shows_the_worst_of_each_kind() -> None:
     told = summary(gates, [])["gains"]
     assert [g["finding"] for g in told] == [
         "leakage.copies.near", "leakage.membership.auc", "leakage.membership.tpr", "releases.isolated.auc"]
+
+
+def test_an_audit_is_told_in_words(example: ModuleType) -> None:
+    page = render(example.report(dp=True))
+    assert "Epsilon shown at least" in page and "Their noise, of what is claimed" in page and "Lower bound" not in page
 
 
 def test_a_privacy_statement_has_its_fields(example: ModuleType) -> None:
