@@ -15,7 +15,7 @@ from tests.e2e.test_images import hospital
 
 BUDGET = ("  - {property: synthesis.budget, value: {epsilon: 8, delta: 1.0e-4, contributions: 2, totalEpsilon: 12, "
           "totalDelta: 1.0e-3}}\n"
-          "  - {property: synthesis.training, value: {effort: 0.004, options: {noise: 8, width: 0.25, batch: 16}}}\n")
+          "  - {property: synthesis.training, value: {effort: 0.0012, options: {noise: 8, width: 0.25, batch: 16}}}\n")
 
 
 @pytest.mark.slow

@@ -28,7 +28,7 @@ from tests.medical.archives import IDENTIFIER, LABEL, contract, picture, save
 from tests.records.stages import ingested
 
 OPTIONS = {"noise": 8, "width": 0.25, "batch": 16}
-TINY: Any = {"effort": 0.004, "options": OPTIONS}
+TINY: Any = {"effort": 0.0012, "options": OPTIONS}
 CRITIC: Any = {**TINY, "options": {**OPTIONS, "critic": 0.4, "critic_steps": 3, "critic_batch": 20}}
 BUDGET = {"epsilon": 8, "delta": 1e-4, "contributions": 2}
 
@@ -188,7 +188,7 @@ def test_statement_and_number_of_images_and_what_is_drawn(home: Path, tmp_path: 
 
 
 def test_conditions_are_followed(home: Path, tmp_path: Path) -> None:
-    fitted(home, tmp_path / "fit", training={**TINY, "effort": 0.06})
+    fitted(home, tmp_path / "fit", training={**TINY, "effort": 0.018})
     generator = PLUG.load(tmp_path / "fit" / "model")  # type: ignore[attr-defined]
     drawn = generator.draw(200, seed=5)
     light = [drawn.pixels[drawn.table["label"] == v].mean() for v in "ab"]

@@ -19,7 +19,7 @@ class Plan:
 
     listing: float = 0.10  # of the table that lists the images
     critic: float = 0.0  # of training a critic by noisy gradients; 0: there is none
-    images: float = 60_000.0  # generated while the generator learns from the mean features, times the effort
+    images: float = 200_000.0  # generated while the generator learns from the mean features, times the effort
     batch: int = 64
     rate: float = 2e-3
     noise: int = 64
