@@ -9,15 +9,24 @@ from __future__ import annotations
 import contextlib
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Protocol
+
+Watch = Callable[[float, str, float], None]  # (share of a part that is done, value-free remark, seconds left)
+
+
+def unwatched(share: float, note: str, left: float) -> None:
+    """A :data:`Watch` of nobody."""
 
 
 class Step(Protocol):
     """One running step."""
 
-    def update(self, done: float, note: str = "") -> None:
-        """``done`` of the step's total is finished; ``note`` is a short value-free remark."""
+    def update(self, done: float, note: str = "", left: float | None = None) -> None:
+        """``done`` of the step's total is finished; ``note`` is a short value-free remark.
+
+        ``left``: seconds to go, from who knows better than what is done says.
+        """
 
 
 class Progress(Protocol):
@@ -31,7 +40,7 @@ class Progress(Protocol):
 
 
 class _SilentStep:
-    def update(self, done: float, note: str = "") -> None:
+    def update(self, done: float, note: str = "", left: float | None = None) -> None:
         pass
 
 
@@ -51,12 +60,12 @@ class _LineStep:
         self.name, self.total, self.every = name, total, every
         self.start = self.last = time.monotonic()
 
-    def update(self, done: float, note: str = "") -> None:
+    def update(self, done: float, note: str = "", left: float | None = None) -> None:
         now = time.monotonic()
         if now - self.last < self.every or done <= 0:
             return
         self.last = now
-        left = (now - self.start) * (self.total - done) / done
+        left = (now - self.start) * (self.total - done) / done if left is None else left
         print(f"{self.name}: {100 * done / self.total:.0f} %, about {left:.0f} s left {note}".rstrip(),
               file=sys.stderr, flush=True)
 
@@ -81,8 +90,8 @@ class _BarStep:
     def __init__(self, bar, task) -> None:  # type: ignore[no-untyped-def]
         self.bar, self.task = bar, task
 
-    def update(self, done: float, note: str = "") -> None:
-        self.bar.update(self.task, completed=done, note=note)
+    def update(self, done: float, note: str = "", left: float | None = None) -> None:
+        self.bar.update(self.task, completed=done, note=note + ("" if left is None else f", about {left:.0f} s more"))
 
 
 class Bars:

@@ -12,11 +12,12 @@ import importlib
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 from synth.contract import Contract
 from synth.errors import InternalError, UserError
-from synth.progress import Progress, Silent
+from synth.progress import Progress, Silent, Step
 from validators import releases, waivers
 from validators.finding import Finding, GateResult
 
@@ -164,6 +165,11 @@ def judge(evidence: Any, contract: Contract, domain: str, progress: Progress | N
     with progress.step("judge", len(panel)) as step:
         for done, gate in enumerate(panel):
             step.update(done, gate.name)
-            results.append(gate.run(evidence, contract))
+            told = partial(_told, step, done, gate.name)
+            results.append(gate.run(dataclasses.replace(evidence, watch=told), contract))
         step.update(len(panel))
     return results
+
+
+def _told(step: Step, before: int, name: str, share: float, note: str, left: float) -> None:
+    step.update(before + share, f"{name}: {note}", left)

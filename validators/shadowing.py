@@ -23,6 +23,7 @@ import numpy as np
 
 from synth.contract.model import Training
 from synth.errors import InternalError
+from synth.progress import Watch, unwatched
 
 SHADOWS = 32  # trained, where there is time
 SECONDS = 1_800.0
@@ -155,11 +156,12 @@ def work(folder: Path, number: int) -> None:
     os.replace(temporary, folder / f"{number}.npy")
 
 
-def in_processes(design: Design, scratch: Path, seconds: float) -> np.ndarray:
+def in_processes(design: Design, scratch: Path, seconds: float, watch: Watch = unwatched) -> np.ndarray:
     """Scores (shadows done, signals, rows) of as many shadows as the time allows, in whole pairs.
 
     Shadows that an interrupted judgement left in ``scratch`` are found again; another design has another folder. When
     the time is over the processes are ended. One that fails is an :class:`InternalError`, without its words.
+    ``watch`` is told how many are done.
     """
     folder = scratch / design.name
     folder.mkdir(mode=0o700, parents=True, exist_ok=True)
@@ -167,8 +169,10 @@ def in_processes(design: Design, scratch: Path, seconds: float) -> np.ndarray:
     temporary.write_bytes(pickle.dumps(design))
     os.replace(temporary, folder / "design")
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-    until, running = time.monotonic() + seconds, dict[int, subprocess.Popen[bytes]]()
+    began, running = time.monotonic(), dict[int, subprocess.Popen[bytes]]()
+    until = began + seconds
     wanted = [n for n in range(len(design.inside)) if not (folder / f"{n}.npy").exists()]
+    start, count = len(design.inside) - len(wanted), len(design.inside)
     try:
         while (wanted or running) and time.monotonic() < until:
             while wanted and len(running) < cores:
@@ -178,6 +182,9 @@ def in_processes(design: Design, scratch: Path, seconds: float) -> np.ndarray:
                 if running.pop(number).returncode:
                     raise InternalError("a shadow model could not be trained",
                                         todo="set synthesis.attacks to quick, or report this with the recipe's name")
+            now, ended = time.monotonic(), count - len(wanted) - len(running)
+            left = (count - ended) * (now - began) / (ended - start) if ended > start else seconds
+            watch(ended / count, f"{ended} of {count} shadow models", max(0.0, min(left, until - now)))
             time.sleep(POLL)
     finally:
         for process in running.values():

@@ -69,7 +69,7 @@ def shadows(evidence: TableEvidence, limit: float, least: int, *, count: int | N
         return [silent]
     assert evidence.scratch is not None
     pool = pooled(evidence, count or SHADOWS)
-    scores = in_processes(pool.design, evidence.scratch, SECONDS if seconds is None else seconds)
+    scores = in_processes(pool.design, evidence.scratch, SECONDS if seconds is None else seconds, evidence.watch)
     return judged(evidence, pool, scores, limit)
 
 

@@ -12,6 +12,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from synth.contract import Contract
+from synth.progress import Watch, unwatched
 from synth.tabular.evidence import PARTS, TableEvidence
 from synth.tabular.schema import TableSchema
 
@@ -50,6 +51,7 @@ class RecordsEvidence(Generic[R]):
     critic: Callable[[R], NDArray[np.float64]] | None = None  # a private model's score of each record
     sample_again: Callable[[int, int], R] | None = None  # (records, seed) -> fresh ones from the released model
     scratch: Path | None = None  # a private folder for what attacks have to keep while they run
+    watch: Watch = unwatched  # told by attacks that take long
     totals: Mapping[str, int] = field(default_factory=dict)  # PARTS and "synthetic", before sampling
 
     def part(self, name: str) -> R:

@@ -10,6 +10,7 @@ import numpy as np
 import pandas as pd
 
 from synth.contract import Contract
+from synth.progress import Watch, unwatched
 from synth.tabular.schema import TableSchema
 
 PARTS = ("train", "holdout", "reference")
@@ -24,7 +25,7 @@ class TableEvidence:
     gives one opaque int64 per row of the frame: resample these, not rows. ``sample_again(rows, seed)`` draws
     a fresh working frame from the released model, or is ``None`` if there is no model to ask. ``likelihood(frame)``
     is the model's private log-likelihood of each row (``None`` if it has none). ``scratch`` is a private folder for
-    what attacks have to keep while they run.
+    what attacks have to keep while they run; those that take long tell ``watch`` how far they are.
     """
 
     contract: Contract
@@ -38,6 +39,7 @@ class TableEvidence:
     sample_again: Callable[[int, int], pd.DataFrame] | None = None
     likelihood: Callable[[pd.DataFrame], np.ndarray | None] | None = None
     scratch: Path | None = None
+    watch: Watch = unwatched
     totals: Mapping[str, int] = field(default_factory=dict)  # PARTS and "synthetic"
     batches: Mapping[str, Callable[[], Iterator[pd.DataFrame]]] = field(default_factory=dict)
 

@@ -1,12 +1,13 @@
 import dataclasses
 import importlib
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import pytest
 
 from synth.contract import Limit
 from synth.errors import InternalError, UserError
+from synth.progress import Lines, Watch, unwatched
 from tests.validators import populations
 from validators import gates
 from validators.finding import Finding, GateResult, Verdict
@@ -71,12 +72,18 @@ def test_an_unknown_domain_has_no_gates():
         gates.gates("sound")
 
 
+@dataclass(frozen=True)
+class Seen:
+    watch: Watch = unwatched
+
+
 class Fake:
     def __init__(self, name: str, seen: list) -> None:
         self.name, self.seen = name, seen
 
     def run(self, evidence, terms) -> GateResult:
-        self.seen.append((self.name, evidence))
+        self.seen.append(self.name)
+        evidence.watch(0.5, "1 of 2 shadow models", 90.0)
         return GateResult(gate=self.name, title="", question="", findings=(
             Finding(id="x", title="", verdict=Verdict.PASS, value=1.0),))
 
@@ -84,15 +91,22 @@ class Fake:
 def test_judge_runs_the_panel_in_order(monkeypatch):
     seen: list = []
     monkeypatch.setitem(gates.GATES, "tabular", (Fake("one", seen), Fake("two", seen)))
-    results = gates.judge("evidence", contract(), "tabular")
-    assert [r.gate for r in results] == ["one", "two"] and seen == [("one", "evidence"), ("two", "evidence")]
+    results = gates.judge(Seen(), contract(), "tabular")
+    assert [r.gate for r in results] == ["one", "two"] == seen
+
+
+def test_a_gate_that_takes_long_says_how_far_it_is(monkeypatch, capsys):
+    monkeypatch.setitem(gates.GATES, "tabular", (Fake("one", []), Fake("two", [])))
+    gates.judge(Seen(), contract(), "tabular", Lines(every=0.0))
+    told = capsys.readouterr().err
+    assert "judge: 75 %, about 90 s left two: 1 of 2 shadow models" in told
 
 
 def test_limits_may_not_move_after_planning(monkeypatch):
     planned = gates.plan(contract())["digest"]
     loosened = contract(limit("leakage", "auc", 0.9))
     with pytest.raises(InternalError, match="limits changed"):
-        gates.judge("evidence", loosened, "tabular", context={"plan_digest": planned})
+        gates.judge(Seen(), loosened, "tabular", context={"plan_digest": planned})
 
 
 def test_a_contract_limit_reaches_its_gate():

@@ -224,7 +224,9 @@ def test_what_a_stopped_judgement_has_done_is_found_again(tmp_path, monkeypatch)
         patched.setattr(shadowing.time, "sleep", stop)
         shadowing.in_processes(fake(6, hangs=2), tmp_path, 300.0)
     first = [np.load(tmp_path / "fake" / f"{n}.npy") for n in (0, 1)]
-    found = shadowing.in_processes(fake(6), tmp_path, 300.0)
+    told: list = []
+    found = shadowing.in_processes(fake(6), tmp_path, 300.0, lambda *said: told.append(said))
+    assert told[0][0] >= 2 / 6 and told[-1][1] == "6 of 6 shadow models" and all(0 <= t[2] <= 300 for t in told)
     assert [int(s[0, 0]) for s in found] == [0, 1, 2, 3, 4, 5]
     assert (found[:2] == first).all() and len({s[1, 0] for s in found}) == 6  # a process each, the first two kept
     assert sorted(p.name for p in tmp_path.iterdir()) == ["fake"]

@@ -81,8 +81,8 @@ def shadows(evidence: SceneEvidence, limit: float, *, count: int | None = None, 
         return [silent]
     assert evidence.scratch is not None
     pool = pooled(evidence, count or SHADOWS)
-    return judged(evidence, pool, in_processes(pool.design, evidence.scratch, SECONDS if seconds is None else seconds),
-                  limit)
+    scores = in_processes(pool.design, evidence.scratch, SECONDS if seconds is None else seconds, evidence.watch)
+    return judged(evidence, pool, scores, limit)
 
 
 def pooled(evidence: SceneEvidence, count: int) -> Pool[SceneDesign]:

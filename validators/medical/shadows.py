@@ -75,8 +75,8 @@ def shadows(evidence: ImageEvidence, encoder: Contrastive, limit: float, least: 
         return [silent]
     assert evidence.scratch is not None
     pool = pooled(evidence, encoder, count or SHADOWS)
-    return judged(evidence, pool, in_processes(pool.design, evidence.scratch, SECONDS if seconds is None else seconds),
-                  limit)
+    scores = in_processes(pool.design, evidence.scratch, SECONDS if seconds is None else seconds, evidence.watch)
+    return judged(evidence, pool, scores, limit)
 
 
 def pooled(evidence: ImageEvidence, encoder: Contrastive, count: int) -> Pool[ImageDesign]:
