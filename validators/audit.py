@@ -16,7 +16,7 @@ what that cannot: records that count more than once, units that are none, rows t
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import asdict, dataclass, replace
 from typing import Any
 
@@ -118,35 +118,44 @@ def plant(schema: TableSchema, many: int, rng: np.random.Generator) -> pd.DataFr
     return pd.DataFrame(columns)
 
 
-def memberships(found: Measured, rows: pd.DataFrame, canaries: pd.DataFrame, *, each: int = 1) -> np.ndarray:
-    """For each canary how surely it is in, given all other ``rows``: the posterior mean of its coin.
+@dataclass(frozen=True)
+class Left:
+    """A measurement less what everybody but the canaries adds."""
+
+    counts: np.ndarray  # (cells,)
+    theirs: np.ndarray  # (canaries,) cell of each
+    scale: float  # claimed deviation of the noise
+
+
+def remainders(found: Measured, rows: pd.DataFrame, canaries: pd.DataFrame) -> list[Left]:
+    """What ``rows`` leave of each measurement."""
+    cells, theirs = (np.stack([a.encode(f[a.name]) for a in found.axes], 1) for f in (rows, canaries))
+    sizes, left = [a.size for a in found.axes], []
+    for m in found.measurements:
+        flat, mine = (np.ravel_multi_index(tuple(c[:, list(m.clique)].T), [sizes[j] for j in m.clique])
+                      for c in (cells, theirs))
+        left.append(Left(m.counts.reshape(-1) - np.bincount(flat, minlength=m.counts.size), mine, m.scale))
+    return left
+
+
+def memberships(left: list[Left], canaries: int, *, each: int = 1) -> np.ndarray:
+    """For each canary how surely it is in, given all other rows: the posterior mean of its coin.
 
     Canaries share cells, so their coins are estimated together, as normal numbers of a coin's mean and variance. A
     canary stands for ``each`` equal rows.
     """
-    precision, pull = 4 * np.eye(len(canaries)), np.zeros(len(canaries))
-    for rest, mine, scale in _left(found, rows, canaries):
-        half = each * np.bincount(mine, minlength=len(rest)) / 2  # what is expected of the canaries
-        precision += (mine[:, None] == mine[None, :]) * (each / (SUSPECTED * scale)) ** 2
-        pull += each * (rest - half)[mine] / (SUSPECTED * scale) ** 2
+    precision, pull = 4 * np.eye(canaries), np.zeros(canaries)
+    for m in left:
+        half = each * np.bincount(m.theirs, minlength=len(m.counts)) / 2  # what is expected of the canaries
+        precision += (m.theirs[:, None] == m.theirs[None, :]) * (each / (SUSPECTED * m.scale)) ** 2
+        pull += each * (m.counts - half)[m.theirs] / (SUSPECTED * m.scale) ** 2
     return np.asarray(np.linalg.solve(precision, pull))
 
 
-def noises(found: Measured, rows: pd.DataFrame, shown: pd.DataFrame) -> np.ndarray:
-    """The noise of every measured cell as a multiple of its claimed deviation, ``shown`` being the canaries' rows."""
-    return np.concatenate([np.zeros(0), *((rest - np.bincount(theirs, minlength=len(rest))) / scale
-                                          for rest, theirs, scale in _left(found, rows, shown))])
-
-
-def _left(found: Measured, rows: pd.DataFrame, canaries: pd.DataFrame
-          ) -> Iterator[tuple[np.ndarray, np.ndarray, float]]:
-    """Of each measurement: noisy counts less those of ``rows``, the canaries' cells, the deviation of the noise."""
-    cells, theirs = (np.stack([a.encode(f[a.name]) for a in found.axes], 1) for f in (rows, canaries))
-    sizes = [a.size for a in found.axes]
-    for m in found.measurements:
-        flat, mine = (np.ravel_multi_index(tuple(c[:, list(m.clique)].T), [sizes[j] for j in m.clique])
-                      for c in (cells, theirs))
-        yield m.counts.reshape(-1) - np.bincount(flat, minlength=m.counts.size), mine, m.scale
+def noises(left: list[Left], inside: np.ndarray, *, each: int = 1) -> np.ndarray:
+    """The noise of every measured cell as a multiple of its claimed deviation; ``inside``: canaries that are in."""
+    return np.concatenate([np.zeros(0), *(
+        (m.counts - each * np.bincount(m.theirs[inside], minlength=len(m.counts))) / m.scale for m in left)])
 
 
 def audit(rows: pd.DataFrame, units: np.ndarray, schema: TableSchema, budget: Budget, *, canaries: int = CANARIES,
@@ -169,9 +178,9 @@ def audit(rows: pd.DataFrame, units: np.ndarray, schema: TableSchema, budget: Bu
                                                     Account(budget.epsilon, budget.delta)))
     found = run(joined.iloc[order].reset_index(drop=True), owners[order])
     most = each if measured is not None else counted(each, budget)
-    shown = np.repeat(np.flatnonzero(inside), most)
-    return guessed(memberships(found, rows, planted, each=most), inside, guesses, budget, rng,
-                   left=noises(found, rows, planted.iloc[shown]))
+    left = remainders(found, rows, planted)
+    return guessed(memberships(left, canaries, each=most), inside, guesses, budget, rng,
+                   left=noises(left, inside, each=most))
 
 
 def counted(each: int, budget: Budget) -> int:

@@ -44,6 +44,7 @@ from synth.tabular.private.measure import kept  # noqa: E402
 from synth.tabular.private.road import released_rows  # noqa: E402
 from synth.tabular.schema import TableSchema  # noqa: E402
 from tests.benchmarks import report  # noqa: E402
+from tests.benchmarks.audits import AUDITS, measured_as  # noqa: E402
 from tests.benchmarks.driving import RESULTS, judge, read  # noqa: E402
 
 DELTA = 1e-5
@@ -52,7 +53,6 @@ SHOWN = {"infeasible": ("infeasible %", 2), "collisions": ("collisions %, ego", 
          "trtr": ("TRTR F1", 3), "realism": ("realism / real", 3), "cpu": ("CPU s", 0)}
 NAMES = {"rules": "noisy headers driven by rules", "rehearsed": "of those what shows what it should",
          "ours": "**ours**: taught by those"}
-AUDITS = {"audit": "as it is", "faulty": "a quarter of the noise"}
 
 
 def rows(train: Scenes, test: Scenes, schema: TableSchema, budget: Budget, effort: float, seed: int, names: list[str],
@@ -88,17 +88,13 @@ def rows(train: Scenes, test: Scenes, schema: TableSchema, budget: Budget, effor
 
 def audits(train: Scenes, schema: TableSchema, budget: Budget, seed: int, names: list[str]) -> list[dict[str, Any]]:
     """The audit under one budget, of the measurement as it is and of one with too little noise."""
-    from unittest import mock
-
-    from synth.gan.private import noise
     from validators.driving.audit import audit
 
     contract, schema = agreed(schema, budget)
-    right, out = noise.noisy, []
+    out = []
     for name in (n for n in names if n in AUDITS):
         began = time.process_time()
-        fault = 4.0 if name == "faulty" else 1.0
-        with mock.patch.object(noise, "noisy", lambda counts, scale, fault=fault: right(counts, scale / fault)):
+        with measured_as(name):
             found = audit(train, public_schema(contract, schema), contract)
         out.append({"arm": name, "epsilon": budget.epsilon, "unit": str(budget.unit), "seed": seed,
                     "contributions": budget.contributions, "train": len(train), **found.to_json(),

@@ -37,6 +37,7 @@ from synth.medical.private.road import critics_gradients, images_model  # noqa: 
 from synth.medical.validation import Validation  # noqa: E402
 from synth.progress import Silent  # noqa: E402
 from tests.benchmarks import medical, report  # noqa: E402
+from tests.benchmarks.audits import AUDITS, measured_as  # noqa: E402
 
 OUT = Path(__file__).parent / "results" / "medical_privacy.jsonl"
 DELTA = 1e-5
@@ -45,7 +46,6 @@ SHORT = 1 / 4.3  # of the effort: with noisy gradients after it, about the time 
 NAMES = {"ours": "**ours**: noisy mean features", "short": "the same, trained a quarter as long",
          "half": "half mean features, as short, then half a critic by DP-SGD",
          "real": "fresh real images"}
-AUDITS = {"audit": 1.0, "faulty": 4.0}  # how many times too small the noise is
 COMPARED = 1_000  # images
 SHOWN = (("accuracy", "TSTR accuracy", 3), ("worst", "worst class", 3), ("kernel", "kernel distance", 3),
          ("coverage", "coverage", 3), ("cpu", "CPU s", 0))
@@ -91,19 +91,15 @@ def made(arm: str, evidence: ImageEvidence, epsilon: float, seed: int, effort: f
     return replace(evidence.train, pixels=pixels, entities=np.arange(len(pixels))), facts
 
 
-def audited(evidence: ImageEvidence, epsilon: float, less: float) -> dict[str, Any]:
-    """What canaries among the train images show of one measurement, whose noise is ``less`` times too small."""
-    from unittest import mock
-
-    from synth.gan.private import noise
+def audited(evidence: ImageEvidence, epsilon: float, arm: str) -> dict[str, Any]:
+    """What canaries among the train images show of one measurement, as an arm of AUDITS makes it."""
     from validators.medical.audit import audit
 
-    right = noise.noisy
     kinds = tuple(sorted(set(evidence.train.table["label"])))
     contract = replace(evidence.contract, budget=Budget(epsilon=epsilon, delta=DELTA, unit=Unit.ROW), columns=tuple(
         replace(c, values=kinds, required=True) for c in evidence.contract.columns), training=Training(
             recipe=plans.NAME))
-    with mock.patch.object(noise, "noisy", lambda counts, scale: right(counts, scale / less)):
+    with measured_as(arm):
         return audit(evidence.train, evidence.schema, contract, evidence.seed).to_json()
 
 
@@ -160,7 +156,7 @@ def page(rows: list[dict[str, Any]], command: str) -> str:
                   "contradicted it. The arm `faulty` has a quarter of the noise that its claim needs.", "",
                   "| claimed epsilon | measurement | canaries | guesses | right | lower bound | noise found, of the "
                   "claimed | contradicted | ceiling | CPU s |", "|---" * 10 + "|"]
-        lines += [f"| {r['epsilon']:g} | {'as it is' if r['arm'] == 'audit' else 'a quarter of the noise'} | "
+        lines += [f"| {r['epsilon']:g} | {AUDITS[r['arm']]} | "
                   f"{r['canaries']:,} | {r['guesses']} | {r['correct']} | {r['lower_bound']:.2f} | {r['noise']:.3f} | "
                   f"{'yes' if r['contradicts'] else 'no'} | {r['ceiling']:.2f} | {r['cpu']:.0f} |"
                   for r in sorted(audits, key=lambda r: (r["arm"], r["epsilon"]))] + [""]
@@ -193,7 +189,7 @@ def main() -> None:
             continue
         start = time.process_time()
         if arm in AUDITS:
-            found = audited(evidence, epsilon or 0.0, AUDITS[arm])
+            found = audited(evidence, epsilon or 0.0, arm)
             row = {**key, **found, "cpu": round(time.process_time() - start, 1)}
         else:
             row = key | judged(arm, evidence, epsilon or 0.0, seed, said.effort)

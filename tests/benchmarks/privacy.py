@@ -23,6 +23,7 @@ import numpy as np
 
 from synth.tabular.schema import TableSchema
 from tests.benchmarks import report
+from tests.benchmarks.audits import AUDITS, measured_as
 
 ROOT = Path(__file__).resolve().parents[2]
 OUT = Path(__file__).parent / "results" / "privacy.jsonl"
@@ -34,8 +35,6 @@ NAMES = {"ours": "**ours**: recipe on rows of the measured model", "marginals": 
          "independent": "independent columns", "mst": "MST (mbi)", "aim": "AIM (mbi)",
          "critic": "GAN, DP-SGD on the critic", "likelihood": "DP-SGD on the likelihood",
          "split": "half marginals, half DP-SGD on the likelihood"}
-
-AUDITS = {"audit": "as it is", "faulty": "a quarter of the noise"}
 
 
 def nice(value: float) -> float:
@@ -57,17 +56,14 @@ def declared(schema: TableSchema, frame) -> TableSchema:
     return TableSchema(columns=tuple(columns))
 
 
-def audited(data, epsilon: float, less: float):
-    """The audit of one measurement of the train rows with canaries; noise ``less`` times too small."""
-    from unittest import mock
-
+def audited(data, epsilon: float, arm: str):
+    """The audit of one measurement of the train rows with canaries, as an arm of AUDITS makes it."""
     from synth.contract.model import Budget, Unit
-    from synth.gan.private import noise
     from tests.benchmarks.private_arms import DELTA
     from validators.audit import audit
 
-    right, budget = noise.noisy, Budget(epsilon=epsilon, delta=DELTA, unit=Unit.ROW)
-    with mock.patch.object(noise, "noisy", lambda counts, scale: right(counts, scale / less)):
+    budget = Budget(epsilon=epsilon, delta=DELTA, unit=Unit.ROW)
+    with measured_as(arm):
         return audit(data.train, np.arange(len(data.train)), declared(data.schema, data.train), budget)
 
 
@@ -82,7 +78,7 @@ def one(a: argparse.Namespace) -> None:
     data = datasets.load(a.data)
     start = time.process_time()
     if a.arm in AUDITS:
-        found = audited(data, a.epsilon, 4.0 if a.arm == "faulty" else 1.0)
+        found = audited(data, a.epsilon, a.arm)
         print(json.dumps({**found.to_json(), "cpu": round(time.process_time() - start, 1)}))
         return
     frame, facts = ARMS[a.arm](data.train, declared(data.schema, data.train), data.target, a.epsilon, a.seed,
@@ -194,9 +190,8 @@ def page(rows: list[dict], a: argparse.Namespace) -> str:
 
 
 def _line(epsilon: str, arm: str, rows: list[dict]) -> str:
-    cells = []
-    for key, _, digits in COLUMNS:
-        cells.append(report.ranged([float(r[key]) for r in rows if key in r], digits, half=key != "cpu"))
+    cells = [report.ranged([float(r[key]) for r in rows if key in r], digits, half=key != "cpu")
+             for key, _, digits in COLUMNS]
     return f"| {epsilon} | {arm} | {len(rows)} | " + " | ".join(cells) + " |"
 
 

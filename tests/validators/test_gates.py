@@ -74,6 +74,7 @@ def test_an_unknown_domain_has_no_gates():
 
 @dataclass(frozen=True)
 class Seen:
+    what: str = "evidence"
     watch: Watch = unwatched
 
 
@@ -82,7 +83,7 @@ class Fake:
         self.name, self.seen = name, seen
 
     def run(self, evidence, terms) -> GateResult:
-        self.seen.append(self.name)
+        self.seen.append((self.name, evidence.what))
         evidence.watch(0.5, "1 of 2 shadow models", 90.0)
         return GateResult(gate=self.name, title="", question="", findings=(
             Finding(id="x", title="", verdict=Verdict.PASS, value=1.0),))
@@ -92,7 +93,7 @@ def test_judge_runs_the_panel_in_order(monkeypatch):
     seen: list = []
     monkeypatch.setitem(gates.GATES, "tabular", (Fake("one", seen), Fake("two", seen)))
     results = gates.judge(Seen(), contract(), "tabular")
-    assert [r.gate for r in results] == ["one", "two"] == seen
+    assert [r.gate for r in results] == ["one", "two"] and seen == [("one", "evidence"), ("two", "evidence")]
 
 
 def test_a_gate_that_takes_long_says_how_far_it_is(monkeypatch, capsys):

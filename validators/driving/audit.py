@@ -122,16 +122,16 @@ def audit(scenes: Scenes, schema: TableSchema, contract: Contract, *, canaries: 
     rng = np.random.default_rng(noise.seed())
     scenes = scenes.take(kept(units(scenes.entities, budget), budget).astype(np.int64))  # so that all of it is used
     inside = rng.random((runs, canaries)) < 0.5
-    score, left = np.zeros((runs, canaries)), list[np.ndarray]()
+    score, left, most = np.zeros((runs, canaries)), list[np.ndarray](), counted(each, budget)
     for number in range(runs):
         spies = planted(scenes, schema, canaries, rng)
         together = joined(scenes, spies.take(np.repeat(np.flatnonzero(inside[number]), each)))
         held = Held(together.take(rng.permutation(len(together))), schema)
         known = run(held) if run else measured(held, contract, Silent())  # type: ignore[arg-type]
         rows, theirs = (described(part, known.listing, known.header) for part in (scenes, spies))
-        most = counted(each, budget)
-        score[number] = tables.memberships(known.rows, rows, theirs, each=most)
-        left.append(tables.noises(known.rows, rows, theirs.iloc[np.repeat(np.flatnonzero(inside[number]), most)]))
+        rest = tables.remainders(known.rows, rows, theirs)
+        score[number] = tables.memberships(rest, canaries, each=most)
+        left.append(tables.noises(rest, inside[number], each=most))
     return guessed(score.reshape(-1), inside.reshape(-1), guesses * runs, budget, rng, runs=runs,
                    left=np.concatenate(left))
 
